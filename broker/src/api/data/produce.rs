@@ -1,0 +1,317 @@
+//! Produce (key 0): record batches in, offsets out.
+//!
+//! ```text
+//! request ─▶ aim ─▶ judge (heavy: off the reactor) ─▶ submit, in order ─▶ the next request is read
+//!                                                        └▶ log holds it ─▶ answer
+//! ```
+//! - Batches are submitted before the next request of the connection is read, so a connection's
+//!   batches of one partition are in the log in the order they were sent.
+//! - `acks` 0 is never answered; if a batch was refused, the connection closes (as Kafka does, so
+//!   that the client looks up its leaders again).
+//! - A batch sent again (KIP-98) is answered as it was the first time, once that one is durable.
+//! - `acks` −1 waits for no replica: there is one, whatever `min.insync.replicas` says.
+//!
+//! Transactions are not offered yet: a request that is part of one is refused as a whole.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use tidelog_coordinator::cluster::settings::TopicSettings;
+use tidelog_coordinator::cluster::{INTERNAL_TOPICS, Topic};
+use tidelog_protocol_ext::StrBytes;
+use tidelog_records::BatchHeader;
+use tidelog_storage::{Ack, AppendError, Appended, Partition};
+
+use super::admission::{self, Admitted, Refusal, Rules};
+use super::compute::compute;
+use super::target::{PartitionError, TopicKey, partition_of};
+use crate::api::context::{Context, Outcome, Reply, Responder};
+use crate::api::error::Failure;
+use crate::log::NewBatch;
+
+/// First version that names topics by id.
+const IDS_FROM: i16 = 13;
+
+/// Offset of a batch that was not written.
+const NO_OFFSET: i64 = -1;
+
+/// Why the batch for one partition was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    #[error("acks must be -1, 0 or 1, not {0}")]
+    Acks(i16),
+    #[error("transactions are not available yet")]
+    Transactional,
+    #[error(transparent)]
+    Target(#[from] PartitionError),
+    #[error("only the broker writes to this topic")]
+    Internal,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Append(AppendError),
+}
+
+/// One partition of the request, on its way from what was sent to what is answered.
+struct Entry<T> {
+    /// A copy: an answer in the making must not hold the request's frame.
+    topic: TopicKey,
+    index: i32,
+    state: Result<T, ProduceError>,
+}
+
+impl<T> Entry<T> {
+    fn and_then<U>(self, step: impl FnOnce(T) -> Result<U, ProduceError>) -> Entry<U> {
+        Entry {
+            topic: self.topic,
+            index: self.index,
+            state: self.state.and_then(step),
+        }
+    }
+}
+
+/// What was sent.
+struct Sent {
+    records: Bytes,
+}
+
+/// What was sent, and where it goes.
+struct Aimed {
+    partition: Arc<Partition>,
+    settings: Arc<TopicSettings>,
+    records: Bytes,
+}
+
+/// A batch that may be written.
+struct Judged {
+    partition: Arc<Partition>,
+    batch: Admitted,
+}
+
+/// A batch that was handed to the log, by the time that was put into it or −1.
+struct Submitted {
+    append_time_ms: i64,
+}
+
+/// Where a batch is.
+struct Written {
+    base_offset: i64,
+    log_start: i64,
+    append_time_ms: i64,
+}
+
+pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
+    let (acks, version) = (request.acks, ctx.version());
+    let (ack, refused) = match check_request(&request) {
+        Ok(ack) => (ack, None),
+        Err(refuse) => (Ack::Written, Some(refuse)),
+    };
+    let sent = entries(request, version, refused);
+    let now_ms = ctx.broker.now_ms();
+    let judged = judge(aim(ctx, sent), version, now_ms).await;
+    let (submitted, batches) = submission(judged, ack);
+    let appending = ctx.broker.log().append(batches, now_ms);
+    let responder = ctx.responder;
+    Outcome::later(async move {
+        let written = settle(submitted, appending.await);
+        reply(responder, acks, written)
+    })
+}
+
+/// Checks what concerns the request as a whole, and finds how its batches are acknowledged.
+fn check_request(request: &ProduceRequest) -> Result<Ack, fn(i16) -> ProduceError> {
+    let transactional = |records: &Bytes| {
+        BatchHeader::read(records).is_some_and(|header| header.is_transactional())
+    };
+    let mut parts = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    let in_batch = parts.any(|part| part.records.as_ref().is_some_and(transactional));
+    if in_batch || request.transactional_id.is_some() {
+        return Err(|_| ProduceError::Transactional);
+    }
+    match request.acks {
+        -1 => Ok(Ack::Durable),
+        0 | 1 => Ok(Ack::Written),
+        _ => Err(ProduceError::Acks),
+    }
+}
+
+/// The request, partition by partition in its order; all refused if `refused` says why.
+fn entries(
+    request: ProduceRequest,
+    version: i16,
+    refused: Option<fn(i16) -> ProduceError>,
+) -> Vec<Entry<Sent>> {
+    let mut entries = Vec::new();
+    for data in request.topic_data {
+        let topic = match version >= IDS_FROM {
+            true => TopicKey::Id(data.topic_id),
+            false => TopicKey::by_name(&data.name),
+        };
+        entries.extend(data.partition_data.into_iter().map(|part| Entry {
+            topic: topic.clone(),
+            index: part.index,
+            state: match refused {
+                None => Ok(Sent {
+                    records: part.records.unwrap_or_default(),
+                }),
+                Some(refuse) => Err(refuse(request.acks)),
+            },
+        }));
+    }
+    entries
+}
+
+/// Finds the partitions.
+fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
+    let view = ctx.broker.cluster().view();
+    let aimed = entries.into_iter().map(|entry| {
+        let key = entry.topic.clone();
+        let index = entry.index;
+        entry.and_then(|sent| {
+            let topic = key.find(&view.image)?;
+            let partition = partition_of(ctx.broker.log(), topic, index)?;
+            if is_internal(topic) {
+                return Err(ProduceError::Internal);
+            }
+            Ok(Aimed {
+                partition,
+                settings: view.topic_settings(topic),
+                records: sent.records,
+            })
+        })
+    });
+    aimed.collect()
+}
+
+fn is_internal(topic: &Topic) -> bool {
+    topic.internal || INTERNAL_TOPICS.contains(&topic.name.as_str())
+}
+
+/// Judges every batch: here, or where it may take its time.
+async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Entry<Judged>> {
+    let sent = || entries.iter().filter_map(|entry| entry.state.as_ref().ok());
+    let bytes: usize = sent().map(|aimed| aimed.records.len()).sum();
+    let heavy = admission::is_heavy(bytes, sent().map(|aimed| &aimed.records[..]));
+    let judge = move || {
+        let judged = entries.into_iter().map(|entry| {
+            entry.and_then(|aimed| {
+                let rules = Rules {
+                    settings: &aimed.settings,
+                    version,
+                    now_ms,
+                };
+                Ok(Judged {
+                    batch: admission::admit(&aimed.records, &rules)?,
+                    partition: aimed.partition,
+                })
+            })
+        });
+        judged.collect()
+    };
+    if heavy { compute(judge).await } else { judge() }
+}
+
+/// What the log is to append, and what is kept for the answer.
+fn submission(entries: Vec<Entry<Judged>>, ack: Ack) -> (Vec<Entry<Submitted>>, Vec<NewBatch>) {
+    let mut batches = Vec::with_capacity(entries.len());
+    let submitted = entries.into_iter().map(|entry| {
+        entry.and_then(|Judged { partition, batch }| {
+            let append_time_ms = batch.append_time_ms;
+            batches.push(NewBatch {
+                partition,
+                bytes: batch.bytes,
+                header: batch.header,
+                ack,
+            });
+            Ok(Submitted { append_time_ms })
+        })
+    });
+    (submitted.collect(), batches)
+}
+
+/// Joins what was kept with what became of the batches, which are in the same order.
+fn settle(
+    entries: Vec<Entry<Submitted>>,
+    outcomes: Vec<Result<Appended, AppendError>>,
+) -> Vec<Entry<Written>> {
+    let mut outcomes = outcomes.into_iter();
+    let settled = entries.into_iter().map(|entry| {
+        let key = entry.topic.clone();
+        entry.and_then(|submitted| match outcomes.next() {
+            Some(Ok(appended)) => Ok(Written {
+                base_offset: appended.base_offset,
+                log_start: appended.log_start,
+                append_time_ms: appended.duplicate_of.unwrap_or(submitted.append_time_ms),
+            }),
+            Some(Err(AppendError::Deleted)) => Err(key.gone().into()),
+            Some(Err(error)) => Err(ProduceError::Append(error)),
+            // The log answers every batch; without an answer its fate is not known.
+            None => Err(ProduceError::Append(AppendError::Storage(
+                "no answer".into(),
+            ))),
+        })
+    });
+    settled.collect()
+}
+
+fn reply(responder: Responder, acks: i16, entries: Vec<Entry<Written>>) -> Reply {
+    if acks == 0 {
+        return match entries.iter().all(|entry| entry.state.is_ok()) {
+            true => Reply::Silent,
+            false => Reply::Close,
+        };
+    }
+    let mut responses: Vec<TopicProduceResponse> = Vec::new();
+    let mut entries = entries.into_iter().peekable();
+    while let Some(first) = entries.next() {
+        let topic = first.topic.clone();
+        let mut parts = vec![part_response(first)];
+        while let Some(next) = entries.next_if(|next| next.topic == topic) {
+            parts.push(part_response(next));
+        }
+        let response = TopicProduceResponse::default().with_partition_responses(parts);
+        responses.push(match topic {
+            TopicKey::Name(name) => response.with_name(TopicName(name)),
+            TopicKey::Id(id) => response.with_topic_id(id),
+        });
+    }
+    responder.encode(&ProduceResponse::default().with_responses(responses))
+}
+
+/// The answer for one partition. Versions without messages leave them out when encoding.
+fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(entry.index);
+    match entry.state {
+        Ok(written) => response
+            .with_base_offset(written.base_offset)
+            .with_log_append_time_ms(written.append_time_ms)
+            .with_log_start_offset(written.log_start),
+        Err(error) => {
+            let failure = Failure::from(&error);
+            response
+                .with_base_offset(NO_OFFSET)
+                .with_error_code(failure.code.code())
+                .with_error_message(Some(failure.message))
+                .with_record_errors(record_errors(&error))
+        }
+    }
+}
+
+fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
+    let ProduceError::Refused(refusal) = error else {
+        return Vec::new();
+    };
+    let described = refusal.bad_records().iter().map(|bad| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(bad.index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(bad.fault.to_string())))
+    });
+    described.collect()
+}

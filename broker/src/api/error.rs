@@ -1,0 +1,296 @@
+//! Which Kafka error code says what went wrong. Codes are chosen here and nowhere else.
+
+use std::fmt::Display;
+
+use tidelog_coordinator::cluster::ClusterError;
+use tidelog_coordinator::cluster::settings::ConfigError;
+use tidelog_coordinator::group::GroupError;
+use tidelog_protocol_ext::{ErrorCode, StrBytes};
+use tidelog_records::BatchError;
+use tidelog_storage::{AppendError, ReadError, SequenceError};
+
+use super::cluster::api_versions::Refusal;
+use super::cluster::describe_cluster::WrongEndpoint;
+use super::cluster::init_producer_id;
+use super::data::admission;
+use super::data::fetch_session::SessionError;
+use super::data::list_offsets::ListError;
+use super::data::produce::ProduceError;
+use super::data::target::PartitionError;
+use super::group::find_coordinator::NoCoordinator;
+use super::topic::{BadReference, BadResource, NoAnswer};
+use crate::owners::groups::CoordinatorError;
+
+/// Longest message of an answer, in characters: it may quote what the client sent.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// An error that clients are told.
+pub trait Coded {
+    fn code(&self) -> ErrorCode;
+}
+
+/// A code with the sentence that goes with it in the versions that carry one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: ErrorCode,
+    pub message: StrBytes,
+}
+
+impl<E: Coded + Display> From<&E> for Failure {
+    fn from(error: &E) -> Self {
+        let mut message = error.to_string();
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
+            message.truncate(end);
+        }
+        Self {
+            code: error.code(),
+            message: StrBytes::from_string(message),
+        }
+    }
+}
+
+/// The number of what went wrong, or 0.
+pub fn code_of(failure: Option<&Failure>) -> i16 {
+    failure
+        .map_or(ErrorCode::None, |failure| failure.code)
+        .code()
+}
+
+impl From<Refusal> for ErrorCode {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownVersion => ErrorCode::UnsupportedVersion,
+            Refusal::BadSoftwareName => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+impl From<CoordinatorError> for ErrorCode {
+    fn from(error: CoordinatorError) -> Self {
+        match error {
+            CoordinatorError::Group(error) => of_group(error),
+            CoordinatorError::Unavailable(_)
+            | CoordinatorError::NoTopic
+            | CoordinatorError::Stopping => ErrorCode::CoordinatorNotAvailable,
+        }
+    }
+}
+
+fn of_group(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
+        GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::FencedInstance => ErrorCode::FencedInstanceId,
+        GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+        GroupError::GroupFull => ErrorCode::GroupMaxSizeReached,
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::NameTooLong { .. } | GroupError::TooManyProtocols { .. } => {
+            ErrorCode::InvalidRequest
+        }
+        GroupError::OffsetMetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+        // Kafka says the same of a group that does not fit in its log: no client retries it.
+        GroupError::GroupTooLarge { .. } => ErrorCode::UnknownServerError,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::GroupNotFound => ErrorCode::GroupIdNotFound,
+        GroupError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+    }
+}
+
+impl From<NoCoordinator> for ErrorCode {
+    fn from(_: NoCoordinator) -> Self {
+        // Final for clients, see `find_coordinator`.
+        ErrorCode::InvalidRequest
+    }
+}
+
+impl Coded for ClusterError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ClusterError::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
+            ClusterError::InvalidTopicName { .. } | ClusterError::NameCollision { .. } => {
+                ErrorCode::InvalidTopicException
+            }
+            ClusterError::DuplicateTopic { .. }
+            | ClusterError::DuplicateResource { .. }
+            | ClusterError::AssignmentsAndCounts
+            | ClusterError::UnknownBroker { .. } => ErrorCode::InvalidRequest,
+            ClusterError::InvalidPartitions { .. } | ClusterError::KeyedTableFixed { .. } => {
+                ErrorCode::InvalidPartitions
+            }
+            ClusterError::InvalidReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            ClusterError::InvalidReplicaAssignment { .. } => ErrorCode::InvalidReplicaAssignment,
+            ClusterError::InvalidConfig(error) => error.code(),
+            ClusterError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            ClusterError::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
+            ClusterError::InternalTopic { .. } => ErrorCode::PolicyViolation,
+            ClusterError::InvalidFeature { .. } => ErrorCode::InvalidUpdateVersion,
+            // Neither is the client's doing, and Kafka has no code for them.
+            ClusterError::TopicIdTaken { .. } | ClusterError::ProducerIdsExhausted => {
+                ErrorCode::UnknownServerError
+            }
+        }
+    }
+}
+
+impl Coded for ConfigError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Wrong whatever the value is.
+            ConfigError::Duplicate { .. } | ConfigError::ReadOnly { .. } => {
+                ErrorCode::InvalidRequest
+            }
+            ConfigError::Unknown { .. }
+            | ConfigError::Invalid { .. }
+            | ConfigError::Null { .. }
+            | ConfigError::NotAList { .. }
+            | ConfigError::TooLong { .. }
+            | ConfigError::Conflict { .. } => ErrorCode::InvalidConfig,
+        }
+    }
+}
+
+impl Coded for BadResource {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidRequest
+    }
+}
+
+impl Coded for BadReference {
+    fn code(&self) -> ErrorCode {
+        match self {
+            BadReference::Disabled { version: 3.. } => ErrorCode::TopicDeletionDisabled,
+            BadReference::Disabled { .. } | BadReference::Neither | BadReference::Both => {
+                ErrorCode::InvalidRequest
+            }
+        }
+    }
+}
+
+impl Coded for NoAnswer {
+    fn code(&self) -> ErrorCode {
+        match self {
+            // Clients look for the controller again and retry.
+            NoAnswer::Unavailable => ErrorCode::NotController,
+            NoAnswer::TimedOut { .. } => ErrorCode::RequestTimedOut,
+        }
+    }
+}
+
+impl Coded for WrongEndpoint {
+    fn code(&self) -> ErrorCode {
+        match self {
+            WrongEndpoint::Controllers => ErrorCode::MismatchedEndpointType,
+            WrongEndpoint::Unknown(_) => ErrorCode::UnsupportedEndpointType,
+        }
+    }
+}
+
+impl Coded for init_producer_id::Refusal {
+    fn code(&self) -> ErrorCode {
+        use init_producer_id::Refusal;
+        match self {
+            Refusal::EmptyTransactionalId | Refusal::HalfIdentity => ErrorCode::InvalidRequest,
+            // Final for every client; the answer has no place for a message.
+            Refusal::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
+            // Retried as it is; "not available" would make clients look for a coordinator first.
+            Refusal::Unavailable => ErrorCode::CoordinatorLoadInProgress,
+        }
+    }
+}
+
+impl Coded for PartitionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            PartitionError::Unknown => ErrorCode::UnknownTopicOrPartition,
+            PartitionError::UnknownId => ErrorCode::UnknownTopicId,
+            PartitionError::InconsistentId => ErrorCode::InconsistentTopicId,
+            PartitionError::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            PartitionError::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            PartitionError::NoEpochEnd(_) => ErrorCode::OffsetOutOfRange,
+            PartitionError::Read(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for ReadError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            ReadError::Damaged(_) | ReadError::Segment(_) | ReadError::Wal(_) => {
+                ErrorCode::KafkaStorageError
+            }
+        }
+    }
+}
+
+impl Coded for ListError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ListError::Partition(error) => error.code(),
+            ListError::NamedTwice => ErrorCode::InvalidRequest,
+            ListError::UnknownTime { .. } => ErrorCode::UnsupportedVersion,
+            ListError::Unreadable { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for SessionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            SessionError::Unknown => ErrorCode::FetchSessionIdNotFound,
+            SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+            SessionError::KeyKind => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}
+
+impl Coded for ProduceError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ProduceError::Acks(_) => ErrorCode::InvalidRequiredAcks,
+            // Final for every client, as it should be until there are transactions.
+            ProduceError::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
+            ProduceError::Target(error) => error.code(),
+            ProduceError::Internal => ErrorCode::InvalidTopicException,
+            ProduceError::Refused(refusal) => refusal.code(),
+            ProduceError::Append(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for admission::Refusal {
+    fn code(&self) -> ErrorCode {
+        use admission::Refusal;
+        match self {
+            refusal if refusal.is_too_large() => ErrorCode::MessageTooLarge,
+            Refusal::Batch(error) if error.is_corrupt() => ErrorCode::CorruptMessage,
+            Refusal::ZstdTooEarly { .. } | Refusal::Batch(BatchError::UnknownCodec(_)) => {
+                ErrorCode::UnsupportedCompressionType
+            }
+            Refusal::AppendTimeClaimed => ErrorCode::InvalidTimestamp,
+            refusal if refusal.has_bad_timestamp() => ErrorCode::InvalidTimestamp,
+            _ => ErrorCode::InvalidRecord,
+        }
+    }
+}
+
+impl Coded for AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            AppendError::Sequence(SequenceError::OutOfOrder { .. }) => {
+                ErrorCode::OutOfOrderSequenceNumber
+            }
+            AppendError::Sequence(SequenceError::StaleEpoch { .. }) => {
+                ErrorCode::InvalidProducerEpoch
+            }
+            AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            AppendError::Damaged(_) | AppendError::NoSpace(_) | AppendError::Storage(_) => {
+                ErrorCode::KafkaStorageError
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! THE list of APIs.
+//!
+//! One row per API: its Kafka name and request type, the file that answers it, the versions served
+//! and what is special about it. Dispatch, the ApiVersions answer, metric labels and `docs/APIS.md`
+//! are made from these rows. To add an API, write `api/<subject>/<name>.rs` with
+//!
+//! ```text
+//! pub async fn handle(ctx: &Context, request: XRequest) -> Outcome { … ctx.answer(&response) }
+//! ```
+//!
+//! and its row below, in ascending order of key.
+
+pub mod cluster;
+pub mod context;
+pub mod data;
+pub mod docs;
+pub mod error;
+pub mod group;
+pub mod topic;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    MetadataRequest,
+};
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+};
+use kafka_protocol::messages::{
+    FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+};
+use kafka_protocol::protocol::{Message, Request, VersionRange};
+use tidelog_protocol_ext::{api_key, decode};
+use tracing::debug;
+
+use crate::settings::Settings;
+use context::{Context, Outcome, Reply};
+
+/// One row: what dispatch, ApiVersions, metrics and documents need to know of an API.
+#[derive(Debug)]
+pub struct Api {
+    pub key: i16,
+    pub name: &'static str,
+    /// Lowest and highest version that is answered.
+    pub min: i16,
+    pub max: i16,
+    /// Lowest version in the ApiVersions answer. Kafka itself advertises Produce from 0, because old
+    /// librdkafka switches compression off otherwise, and serves it from 3.
+    pub advertised_min: i16,
+    /// Whether a client may ask before it has logged in.
+    pub before_login: bool,
+    /// Whether a further request of this API may be taken while the reply is still being made.
+    pub pipelined: bool,
+    /// Versions our message type can carry, both ways.
+    pub decodable: [VersionRange; 2],
+    pub(crate) run: fn(Context, Bytes) -> BoxFuture<'static, Outcome>,
+}
+
+impl Api {
+    /// A row with nothing special about it.
+    pub(crate) const fn row<R: Request>(
+        name: &'static str,
+        min: i16,
+        max: i16,
+        run: fn(Context, Bytes) -> BoxFuture<'static, Outcome>,
+    ) -> Self {
+        Self {
+            key: R::KEY,
+            name,
+            min,
+            max,
+            advertised_min: min,
+            before_login: false,
+            pipelined: false,
+            decodable: [R::VERSIONS, <R::Response as Message>::VERSIONS],
+            run,
+        }
+    }
+
+    /// Whether requests of this version are answered.
+    pub fn serves(&self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
+    /// Whether this broker offers the API at all.
+    pub fn is_offered(&self, settings: &Settings) -> bool {
+        settings.extensions_enable || !(api_key::EXT_FIRST..=api_key::EXT_LAST).contains(&self.key)
+    }
+
+    /// Decodes the body and runs the handler. The version must be one that is served.
+    pub fn run(&self, ctx: Context, body: Bytes) -> BoxFuture<'static, Outcome> {
+        (self.run)(ctx, body)
+    }
+}
+
+macro_rules! apis {
+    ($($name:ident($request:ty) => $($module:ident)::+, $min:literal..=$max:literal
+        $(, $field:ident: $value:literal)*;)+) => {
+        /// Every API that is answered, in ascending order of key.
+        pub static APIS: &[Api] = &[$(Api {
+            $($field: $value,)*
+            ..Api::row::<$request>(stringify!($name), $min, $max, |ctx, body| {
+                Box::pin(async move {
+                    match decode::<$request>(ctx.responder.api.key, ctx.version(), body) {
+                        Ok(request) => $($module)::+::handle(&ctx, request).await,
+                        Err(error) => malformed(&ctx, &error),
+                    }
+                })
+            })
+        },)+];
+    };
+}
+
+apis! {
+    Produce(ProduceRequest) => data::produce, 3..=13, advertised_min: 0, pipelined: true;
+    Fetch(FetchRequest) => data::fetch, 4..=18;
+    ListOffsets(ListOffsetsRequest) => data::list_offsets, 1..=10;
+    Metadata(MetadataRequest) => cluster::metadata, 0..=13;
+    OffsetCommit(OffsetCommitRequest) => group::offset_commit, 2..=9;
+    OffsetFetch(OffsetFetchRequest) => group::offset_fetch, 1..=9;
+    FindCoordinator(FindCoordinatorRequest) => group::find_coordinator, 0..=6;
+    JoinGroup(JoinGroupRequest) => group::join_group, 0..=9;
+    Heartbeat(HeartbeatRequest) => group::heartbeat, 0..=4;
+    LeaveGroup(LeaveGroupRequest) => group::leave_group, 0..=5;
+    SyncGroup(SyncGroupRequest) => group::sync_group, 0..=5;
+    DescribeGroups(DescribeGroupsRequest) => group::describe_groups, 0..=6;
+    ListGroups(ListGroupsRequest) => group::list_groups, 0..=5;
+    ApiVersions(ApiVersionsRequest) => cluster::api_versions, 0..=4, before_login: true;
+    CreateTopics(CreateTopicsRequest) => topic::create_topics, 2..=7;
+    DeleteTopics(DeleteTopicsRequest) => topic::delete_topics, 1..=6;
+    InitProducerId(InitProducerIdRequest) => cluster::init_producer_id, 0..=5;
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) => data::offset_for_leader_epoch, 2..=4;
+    DescribeConfigs(DescribeConfigsRequest) => topic::describe_configs, 1..=4;
+    AlterConfigs(AlterConfigsRequest) => topic::alter_configs, 0..=2;
+    DescribeLogDirs(DescribeLogDirsRequest) => cluster::describe_log_dirs, 1..=4;
+    CreatePartitions(CreatePartitionsRequest) => topic::create_partitions, 0..=3;
+    DeleteGroups(DeleteGroupsRequest) => group::delete_groups, 0..=2;
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => topic::incremental_alter_configs, 0..=1;
+    OffsetDelete(OffsetDeleteRequest) => group::offset_delete, 0..=0;
+    DescribeCluster(DescribeClusterRequest) => cluster::describe_cluster, 0..=2;
+    DescribeTopicPartitions(DescribeTopicPartitionsRequest) => cluster::describe_topic_partitions, 0..=0;
+}
+
+/// Place of an API key in `apis`, which are in ascending order of key.
+pub fn position(apis: &[Api], key: i16) -> Option<usize> {
+    apis.binary_search_by_key(&key, |api| api.key).ok()
+}
+
+/// Kafka answers a body it cannot read by closing the connection.
+fn malformed(ctx: &Context, error: &tidelog_protocol_ext::WireError) -> Outcome {
+    debug!(peer = %ctx.peer, client = ctx.client_id.as_deref(), %error, "malformed request");
+    Reply::Close.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_sound() {
+        assert!(
+            APIS.is_sorted_by(|a, b| a.key < b.key),
+            "one row per key, in order"
+        );
+        for api in APIS {
+            assert_eq!(api.name, api_key::name(api.key));
+            assert!(
+                api.advertised_min <= api.min && api.min <= api.max,
+                "{}",
+                api.name
+            );
+            for range in api.decodable {
+                let carried = range.min <= api.min && api.max <= range.max;
+                assert!(
+                    carried,
+                    "{} cannot carry {}..={}",
+                    api.name, api.min, api.max
+                );
+            }
+            let shape = tidelog_protocol_ext::shapes::find(api.key);
+            let checked = shape.is_none_or(|shape| {
+                shape.versions.first <= api.min && api.max <= shape.versions.last
+            });
+            assert!(checked, "{} has versions without a shape", api.name);
+        }
+    }
+
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/APIS.md");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == docs::markdown(),
+            "run `tidelog api docs > docs/APIS.md`"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! APIs that make, change and describe topics and settings.
+
+pub mod alter_configs;
+mod alteration;
+mod config_resource;
+mod controller;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_configs;
+pub mod dynamic;
+pub mod incremental_alter_configs;
+pub mod name;
+
+pub use config_resource::BadResource;
+pub use controller::NoAnswer;
+pub use delete_topics::BadReference;

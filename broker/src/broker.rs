@@ -1,0 +1,155 @@
+//! The broker: what every part of the process shares.
+//!
+//! Parts that own state (storage, groups, the cluster image) are fields here, each a handle to its
+//! owner; handlers reach them through [`crate::api::context::Context`].
+
+use std::sync::Arc;
+
+use crate::api::cluster::init_producer_id::ProducerIds;
+use crate::api::data::fetch_session::FetchSessions;
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::owners::cluster::ClusterHandle;
+use crate::owners::groups::Groups;
+use crate::server::ledger::Ledger;
+use crate::settings::{Settings, SettingsError};
+use crate::shutdown::{Shutdown, ShutdownSignal};
+use parking_lot::RwLock;
+
+#[derive(Debug)]
+pub struct Broker {
+    identity: Identity,
+    /// What the process was started with.
+    start_settings: Settings,
+    /// The same under the changes made since; replaced as a whole.
+    settings: RwLock<Arc<Settings>>,
+    ledger: Arc<Ledger>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    clock: Clock,
+    log: Arc<Log>,
+    cluster: ClusterHandle,
+    groups: Groups,
+    producer_ids: ProducerIds,
+    fetch_sessions: FetchSessions,
+}
+
+impl Broker {
+    pub fn new(
+        identity: Identity,
+        settings: Settings,
+        clock: Clock,
+        log: Arc<Log>,
+        cluster: ClusterHandle,
+    ) -> Self {
+        let budget_bytes = usize::try_from(settings.memory_budget_bytes).unwrap_or(usize::MAX);
+        let groups = Groups::start(Arc::clone(&log), clock.clone(), cluster.clone(), &settings);
+        let sessions_max = settings
+            .max_incremental_fetch_session_cache_slots
+            .unsigned_abs();
+        Self {
+            fetch_sessions: FetchSessions::new(sessions_max as usize),
+            identity,
+            ledger: Ledger::new(budget_bytes),
+            metrics: Metrics::default(),
+            shutdown: Shutdown::default(),
+            settings: RwLock::new(Arc::new(settings.clone())),
+            start_settings: settings,
+            clock,
+            log,
+            cluster,
+            groups,
+            producer_ids: ProducerIds::default(),
+        }
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// All partitions' records.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Topics and configs, and their owner.
+    pub fn cluster(&self) -> &ClusterHandle {
+        &self.cluster
+    }
+
+    /// Consumer groups and committed offsets.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Ids for new idempotent producers.
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// What clients with fetch sessions were told.
+    pub fn fetch_sessions(&self) -> &FetchSessions {
+        &self.fetch_sessions
+    }
+
+    pub fn node_id(&self) -> i32 {
+        self.identity.node_id
+    }
+
+    pub fn cluster_id(&self) -> &str {
+        &self.identity.cluster_id
+    }
+
+    /// The settings of this moment. Take them once per request and use only those.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// Puts `changes` in the place of all changes made since the start.
+    ///
+    /// # Errors
+    /// One of them is not allowed; nothing changes.
+    pub fn change_settings<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), SettingsError> {
+        let changed = self.start_settings.with_changes(changes)?;
+        *self.settings.write() = Arc::new(changed);
+        Ok(())
+    }
+
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Brings the metrics of the ledger up to date.
+    pub fn observe_memory(&self) {
+        let gauge = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics
+            .memory_used_bytes
+            .set(gauge(self.ledger.used_bytes()));
+        self.metrics
+            .memory_budget_bytes
+            .set(gauge(self.ledger.budget_bytes()));
+    }
+
+    /// Tells every part to stop.
+    pub fn begin_shutdown(&self) {
+        self.shutdown.begin();
+    }
+
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        self.shutdown.signal()
+    }
+}

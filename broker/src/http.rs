@@ -1,0 +1,57 @@
+//! The admin port: metrics and health over HTTP.
+//!
+//! `/health/live` says that the process runs, `/health/ready` that it accepts Kafka clients; a
+//! stopping broker is alive and not ready.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tracing::error;
+
+use crate::broker::Broker;
+
+const INDEX: &str = "<!doctype html><title>Tidelog</title><h1>Tidelog</h1><ul>\
+    <li><a href=\"/metrics\">metrics</a>\
+    <li><a href=\"/health/live\">live</a>\
+    <li><a href=\"/health/ready\">ready</a></ul>";
+
+/// OpenMetrics 1.0, as its specification names it.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Serves the admin port until it is aborted: also while the broker stops, so that whoever asks is
+/// told so.
+pub async fn serve(broker: Arc<Broker>, socket: TcpListener) {
+    if let Err(error) = axum::serve(socket, router(broker)).await {
+        error!(%error, "the admin port failed");
+    }
+}
+
+fn router(broker: Arc<Broker>) -> Router {
+    Router::new()
+        .route("/", get(async || Html(INDEX)))
+        .route("/metrics", get(metrics))
+        .route("/health/live", get(async || "live\n"))
+        .route("/health/ready", get(ready))
+        .with_state(broker)
+}
+
+async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
+    broker.observe_memory();
+    match broker.metrics().encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
+    if broker.shutdown_signal().is_stopping() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}

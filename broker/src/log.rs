@@ -1,0 +1,156 @@
+//! Storage as async code sees it: appends that can be awaited, reads that never block a reactor
+//! thread.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tidelog_records::BatchHeader;
+use tidelog_storage::ids::{PartitionId, TopicId};
+use tidelog_storage::{
+    Ack, Append, AppendError, AppendSink, Appended, Engine, Partition, ReadError, ReadPlan,
+};
+use tokio::sync::{Semaphore, oneshot};
+use uuid::Uuid;
+
+/// Reads of the disk under way at once; more only queue up in the device.
+const READS_MAX: usize = 32;
+
+/// One batch on its way to a partition. The bytes were checked.
+pub struct NewBatch {
+    pub partition: Arc<Partition>,
+    pub bytes: Bytes,
+    pub header: BatchHeader,
+    pub ack: Ack,
+}
+
+/// The log of this broker.
+pub struct Log {
+    engine: Engine,
+    reads: Semaphore,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            reads: Semaphore::new(READS_MAX),
+        }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub fn partition(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+        let id = PartitionId {
+            topic: TopicId(topic.into_bytes()),
+            index,
+        };
+        self.engine.store().partition(id)
+    }
+
+    /// Submits batches before it returns, in order; the future answers in the same order, each once
+    /// its `ack` is reached.
+    pub fn append(&self, batches: Vec<NewBatch>, now_ms: i64) -> Appending {
+        let (done, outcomes) = oneshot::channel();
+        if batches.is_empty() {
+            // Nobody waits on the other side: an empty answer cannot be lost.
+            let _ = done.send(Vec::new());
+            return Appending { outcomes };
+        }
+        let gathered = Gathered {
+            missing: batches.len(),
+            outcomes: vec![None; batches.len()],
+            done: Some(done),
+        };
+        let sink: Arc<dyn AppendSink> = Arc::new(Gathering(Mutex::new(gathered)));
+        let appends = batches.into_iter().enumerate().map(|(tag, batch)| Append {
+            partition: batch.partition,
+            batch: batch.bytes,
+            header: batch.header,
+            ack: batch.ack,
+            now: now_ms,
+            tag,
+            sink: Arc::clone(&sink),
+        });
+        self.engine.append(appends);
+        Appending { outcomes }
+    }
+
+    /// The bytes of a plan: at once if they are in memory, else read on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`ReadPlan::load`].
+    pub async fn load(&self, plan: ReadPlan) -> Result<Vec<Bytes>, ReadError> {
+        match plan.in_memory() {
+            Some(bytes) => Ok(bytes),
+            None => self.blocking(move || plan.load()).await,
+        }
+    }
+
+    /// Runs something that reads the disk, with a bound on how many do at once.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        // The semaphore is never closed; without a permit the read would only be less polite.
+        let _permit = self.reads.acquire().await.ok();
+        match tokio::task::spawn_blocking(read).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Outcomes of submitted batches, in the order of submission.
+#[must_use = "an append that nobody waits for cannot be answered"]
+pub struct Appending {
+    outcomes: oneshot::Receiver<Vec<Result<Appended, AppendError>>>,
+}
+
+impl Future for Appending {
+    type Output = Vec<Result<Appended, AppendError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Storage answers every append exactly once, or the process ends.
+        Pin::new(&mut self.outcomes)
+            .poll(cx)
+            .map(Result::unwrap_or_default)
+    }
+}
+
+struct Gathering(Mutex<Gathered>);
+
+struct Gathered {
+    missing: usize,
+    outcomes: Vec<Option<Result<Appended, AppendError>>>,
+    done: Option<oneshot::Sender<Vec<Result<Appended, AppendError>>>>,
+}
+
+impl AppendSink for Gathering {
+    fn appended(&self, tag: usize, outcome: Result<Appended, AppendError>) {
+        let mut gathered = self.0.lock();
+        gathered.outcomes[tag] = Some(outcome);
+        gathered.missing -= 1;
+        if gathered.missing == 0 {
+            let outcomes = std::mem::take(&mut gathered.outcomes)
+                .into_iter()
+                .flatten()
+                .collect();
+            if let Some(done) = gathered.done.take() {
+                // A client that left does not wait.
+                let _ = done.send(outcomes);
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Runs a [`Machine`] over an internal partition: the shell around the pure core.
+//!
+//! ```text
+//! call(command) ─▶ inbox ─▶ decide ─▶ append (one batch) ─▶ apply ─▶ replies parked
+//!                                                              durable ─▶ replies sent
+//! ```
+//! One task per machine. It keeps the contract written at [`Machine`]: records are applied as soon
+//! as they are handed to the log, in order; replies leave once everything applied before them is
+//! durable; after a failed append the machine is rebuilt from the log and everybody who waits is
+//! told that the coordinator is not available.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidelog_coordinator::machine::{Decision, Machine, Token};
+use tidelog_records::{BatchBuilder, BatchHeader, Records};
+use tidelog_storage::{Ack, Partition};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::clock::Clock;
+use crate::log::{Appending, Log, NewBatch};
+
+/// Commands that may wait for a machine; more make their callers wait.
+const INBOX_MAX: usize = 256;
+/// Bytes of log read at a time while loading.
+const LOAD_BYTES: u64 = 4 << 20;
+/// A record batch of ours never grows larger than this when decompressed.
+const BATCH_BYTES_MAX: usize = 128 << 20;
+/// Records of one decision beyond this many bytes are split into several batches, all appended
+/// together.
+const BATCH_BYTES_AIM: usize = 512 << 10;
+
+/// A machine whose records are Kafka records.
+pub trait Journal: Machine + Send + 'static {
+    /// For log lines.
+    const NAME: &'static str;
+
+    /// Key and value of a record; no value is a tombstone.
+    ///
+    /// # Errors
+    /// The record cannot be written at all; it is left out, and that is logged.
+    fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), String>;
+
+    /// A record read back; `None` if it is none of this machine's and may be skipped.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
+
+    /// Called after records were applied and are durable, before their replies leave.
+    fn durable(&mut self) {}
+}
+
+/// Why a call has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    #[error("the coordinator lost its log for a moment; try again")]
+    Unavailable,
+}
+
+/// What callers hold.
+pub struct DriverHandle<M: Machine> {
+    inbox: mpsc::Sender<Call<M>>,
+}
+
+impl<M: Machine> Clone for DriverHandle<M> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: self.inbox.clone(),
+        }
+    }
+}
+
+struct Call<M: Machine> {
+    command: M::Command,
+    reply: oneshot::Sender<M::Reply>,
+}
+
+impl<M: Machine> DriverHandle<M> {
+    /// Asks the machine. Dropping the future withdraws a command that is still waiting.
+    ///
+    /// # Errors
+    /// The machine was rebuilt meanwhile, or the broker stops.
+    pub async fn call(&self, command: M::Command) -> Result<M::Reply, DriverError> {
+        let (reply, answered) = oneshot::channel();
+        let call = Call { command, reply };
+        self.inbox
+            .send(call)
+            .await
+            .map_err(|_| DriverError::Unavailable)?;
+        answered.await.map_err(|_| DriverError::Unavailable)
+    }
+}
+
+/// Starts the owner of `make()` over `partition`. The machine loads before it takes commands.
+pub fn start<M: Journal>(
+    log: Arc<Log>,
+    clock: Clock,
+    partition: Arc<Partition>,
+    make: impl Fn() -> M + Send + 'static,
+) -> DriverHandle<M>
+where
+    M::Command: Send,
+    M::Record: Send,
+    M::Reply: Send,
+{
+    let (inbox, calls) = mpsc::channel(INBOX_MAX);
+    tokio::spawn(async move {
+        let mut driver = Driver {
+            log,
+            clock,
+            partition,
+            machine: make(),
+            make,
+            next_token: 0,
+            callers: HashMap::new(),
+            flushes: VecDeque::new(),
+        };
+        driver.run(calls).await;
+    });
+    DriverHandle { inbox }
+}
+
+/// A decision on its way to the disk.
+struct Flush<Reply> {
+    appending: Pin<Box<Appending>>,
+    replies: Vec<(Token, Reply)>,
+}
+
+struct Driver<M: Journal, F> {
+    log: Arc<Log>,
+    clock: Clock,
+    partition: Arc<Partition>,
+    machine: M,
+    make: F,
+    next_token: u64,
+    callers: HashMap<Token, oneshot::Sender<M::Reply>>,
+    /// Oldest first; replies leave in this order.
+    flushes: VecDeque<Flush<M::Reply>>,
+}
+
+enum Event<M: Machine> {
+    Called(Call<M>),
+    HandlesGone,
+    Deadline,
+    Flushed { failed: bool },
+    CallerGone(Token),
+}
+
+impl<M: Journal, F: Fn() -> M> Driver<M, F> {
+    async fn run(&mut self, mut calls: mpsc::Receiver<Call<M>>) {
+        self.load().await;
+        loop {
+            match self.next_event(&mut calls).await {
+                Event::Called(call) => {
+                    let token = Token(self.next_token);
+                    self.next_token += 1;
+                    self.callers.insert(token, call.reply);
+                    let decision = self
+                        .machine
+                        .decide(self.clock.now_ms(), token, call.command);
+                    self.carry_out(decision);
+                }
+                Event::Deadline => {
+                    let decision = self.machine.tick(self.clock.now_ms());
+                    self.carry_out(decision);
+                }
+                Event::CallerGone(token) => {
+                    self.callers.remove(&token);
+                    let decision = self.machine.cancel(self.clock.now_ms(), token);
+                    self.carry_out(decision);
+                }
+                Event::Flushed { failed: false } => self.settle(),
+                Event::Flushed { failed: true } => self.start_over().await,
+                Event::HandlesGone => return,
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Flushes go first: they free callers.
+    async fn next_event(&mut self, calls: &mut mpsc::Receiver<Call<M>>) -> Event<M> {
+        let deadline = self.machine.next_deadline();
+        let wait_ms = deadline.map_or(i64::MAX, |at| (at - self.clock.now_ms()).max(0));
+        let nap = Duration::from_millis(wait_ms.clamp(0, 60_000).unsigned_abs());
+        let oldest = self.flushes.front_mut();
+        let flushed = async {
+            match oldest {
+                Some(flush) => flush.appending.as_mut().await.iter().any(Result::is_err),
+                None => std::future::pending().await,
+            }
+        };
+        let callers = &mut self.callers;
+        let caller_gone = poll_fn(|cx| {
+            let mut callers = callers.iter_mut();
+            let gone = callers
+                .find_map(|(token, reply)| reply.poll_closed(cx).is_ready().then_some(*token));
+            gone.map_or(Poll::Pending, Poll::Ready)
+        });
+        tokio::select! {
+            biased;
+            failed = flushed => Event::Flushed { failed },
+            call = calls.recv() => call.map_or(Event::HandlesGone, Event::Called),
+            token = caller_gone => Event::CallerGone(token),
+            () = tokio::time::sleep(nap) => Event::Deadline,
+        }
+    }
+
+    /// Appends, applies and parks.
+    fn carry_out(&mut self, decision: Decision<M::Record, M::Reply>) {
+        let Decision { records, replies } = decision;
+        if records.is_empty() && (replies.is_empty() || self.flushes.is_empty()) {
+            // Nothing is on its way, so what the replies speak of is durable.
+            return self.send(replies);
+        }
+        let appending = self.log.append(self.batches(&records), self.clock.now_ms());
+        records.iter().for_each(|record| self.machine.apply(record));
+        self.flushes.push_back(Flush {
+            appending: Box::pin(appending),
+            replies,
+        });
+    }
+
+    fn batches(&self, records: &[M::Record]) -> Vec<NewBatch> {
+        let now = self.clock.now_ms();
+        let mut builders = vec![BatchBuilder::new()];
+        for record in records {
+            let (key, value) = match M::encode(record) {
+                Ok(encoded) => encoded,
+                Err(error) => {
+                    error!(machine = M::NAME, error, "a record could not be encoded");
+                    continue;
+                }
+            };
+            if builders
+                .last()
+                .is_some_and(|b| b.size_bytes() > BATCH_BYTES_AIM)
+            {
+                builders.push(BatchBuilder::new());
+            }
+            if let Some(builder) = builders.last_mut() {
+                // Refused only beyond 2 GiB, which no decision of a machine comes near.
+                let added = builder.append(now, Some(&key), value.as_deref(), []);
+                if let Err(error) = added {
+                    error!(machine = M::NAME, %error, "a record could not be encoded");
+                }
+            }
+        }
+        builders.retain(|builder| !builder.is_empty());
+        builders
+            .into_iter()
+            .filter_map(|builder| self.batch(builder))
+            .collect()
+    }
+
+    fn batch(&self, builder: BatchBuilder) -> Option<NewBatch> {
+        let bytes = builder.finish().ok()?;
+        let header = BatchHeader::read(&bytes)?;
+        Some(NewBatch {
+            partition: Arc::clone(&self.partition),
+            bytes,
+            header,
+            ack: Ack::Durable,
+        })
+    }
+
+    /// The oldest flush is durable.
+    fn settle(&mut self) {
+        self.machine.durable();
+        if let Some(flush) = self.flushes.pop_front() {
+            self.send(flush.replies);
+        }
+    }
+
+    fn send(&mut self, replies: Vec<(Token, M::Reply)>) {
+        for (token, reply) in replies {
+            if let Some(caller) = self.callers.remove(&token) {
+                // A caller that left meanwhile does not mind.
+                let _ = caller.send(reply);
+            }
+        }
+    }
+
+    /// An append failed: what was applied may not be in the log.
+    async fn start_over(&mut self) {
+        warn!(machine = M::NAME, partition = %self.partition.id, "an append failed; loading anew");
+        while let Some(flush) = self.flushes.pop_front() {
+            let _ = flush.appending.await;
+        }
+        self.callers.clear();
+        self.machine = (self.make)();
+        self.load().await;
+    }
+
+    /// Applies the whole log, then lets the machine begin.
+    async fn load(&mut self) {
+        let mut offset = self.partition.marks().log_start;
+        while offset < self.partition.marks().high_watermark {
+            match self.load_from(offset).await {
+                Ok(next) => offset = next,
+                Err(error) => {
+                    error!(machine = M::NAME, partition = %self.partition.id, offset, error,
+                        "the coordinator's log cannot be read; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        let decision = self.machine.loaded(self.clock.now_ms());
+        self.carry_out(decision);
+        self.machine.durable();
+    }
+
+    async fn load_from(&mut self, offset: i64) -> Result<i64, String> {
+        let plan = self
+            .partition
+            .plan_read(offset, LOAD_BYTES, true)
+            .map_err(|e| e.to_string())?;
+        let pieces = self.log.load(plan).await.map_err(|e| e.to_string())?;
+        let mut next = offset;
+        for mut piece in pieces {
+            while let Some(header) = BatchHeader::read(&piece) {
+                let batch = piece.split_to(header.total_len().min(piece.len()));
+                self.apply_batch(&batch)?;
+                next = header.last_offset() + 1;
+            }
+        }
+        if next == offset {
+            Err("nothing to read below the high watermark".into())
+        } else {
+            Ok(next)
+        }
+    }
+
+    fn apply_batch(&mut self, batch: &Bytes) -> Result<(), String> {
+        let records = Records::open(batch, BATCH_BYTES_MAX).map_err(|e| e.to_string())?;
+        for record in &records {
+            let record = record.map_err(|e| e.to_string())?;
+            let decoded = M::decode(record.key.unwrap_or_default(), record.value)?;
+            if let Some(decoded) = decoded {
+                self.machine.apply(&decoded);
+            }
+        }
+        Ok(())
+    }
+}

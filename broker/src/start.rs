@@ -1,0 +1,238 @@
+//! Starts a broker from its settings and stops it again.
+//!
+//! In this order: the data directory is made, locked and identified; every port is bound; then
+//! connections are accepted. An error at any step leaves nothing running and says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use tidelog_storage::disk::{BLOCK, Disk, LocalDisk, OpenDirError, WriteMode};
+use tidelog_storage::{Engine, FlushMode, Options};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::api::APIS;
+use crate::api::topic::dynamic;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::http;
+use crate::identity::{Identity, IdentityError};
+use crate::log::Log;
+use crate::owners::cluster::ClusterHandle;
+use crate::owners::driver::DriverError;
+use crate::server::{self, listener::Listener};
+use crate::settings::{self, Address, Settings, SettingsError};
+
+/// Why the broker did not start, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    DataDir(#[from] OpenDirError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("cannot open the data directory {}: {error}", .data_dir.display())]
+    Storage {
+        data_dir: PathBuf,
+        error: tidelog_storage::OpenError,
+    },
+    #[error(transparent)]
+    Cluster(#[from] DriverError),
+    #[error(
+        "{address} is in use by another process; stop it or choose another address with {flag}"
+    )]
+    PortTaken {
+        address: Address,
+        flag: &'static str,
+    },
+    #[error("cannot listen on {address}: {error}; choose another address with {flag}")]
+    Bind {
+        address: Address,
+        flag: &'static str,
+        error: io::Error,
+    },
+}
+
+/// A broker that accepts connections.
+pub struct Running {
+    pub broker: Arc<Broker>,
+    /// In the order of `listeners`.
+    pub listeners: Vec<Arc<Listener>>,
+    pub admin: Option<SocketAddr>,
+    pub data_dir: PathBuf,
+    kafka_tasks: JoinSet<()>,
+    /// Aborted when dropped: the admin port has nothing to finish.
+    _admin_task: JoinSet<()>,
+    /// Tells storage the time.
+    _housekeeping: JoinSet<()>,
+}
+
+/// Starts a broker; `fresh_cluster_id` is used if the data directory is new.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running, StartError> {
+    let disk = LocalDisk::open(&settings.data_dir)?;
+    let data_dir = disk.root().to_owned();
+    let identity = Identity::open(&data_dir, settings.node_id, fresh_cluster_id)?;
+
+    let kafka = bind_kafka(&settings).await?;
+    let admin = bind_admin(&settings).await?;
+
+    let broker = Arc::new(assemble(Arc::new(disk), identity, settings).await?);
+    let mut housekeeping = JoinSet::new();
+    housekeeping.spawn(tick(Arc::clone(&broker)));
+    let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
+    let mut admin_task = JoinSet::new();
+    if let Some(socket) = admin {
+        admin_task.spawn(http::serve(Arc::clone(&broker), socket));
+    }
+    let mut kafka_tasks = JoinSet::new();
+    let mut listeners = Vec::new();
+    for (listener, socket) in kafka {
+        listeners.push(Arc::clone(&listener));
+        kafka_tasks.spawn(server::listen(Arc::clone(&broker), APIS, listener, socket));
+    }
+    Ok(Running {
+        broker,
+        listeners,
+        admin: admin_address,
+        data_dir,
+        kafka_tasks,
+        _admin_task: admin_task,
+        _housekeeping: housekeeping,
+    })
+}
+
+/// Everything behind the ports: storage is opened and the cluster image loaded.
+///
+/// # Errors
+/// What is on the disk cannot be opened.
+pub async fn assemble(
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    settings: Settings,
+) -> Result<Broker, StartError> {
+    let clock = Clock::default();
+    let log = open_log(disk, &settings, &clock).await?;
+    let cluster_id = &identity.cluster_id;
+    let cluster = ClusterHandle::start(&log, clock.clone(), &settings, cluster_id).await?;
+    let broker = Broker::new(identity, settings, clock, log, cluster);
+    dynamic::apply(&broker);
+    Ok(broker)
+}
+
+/// Opens storage on a thread that may block: replay takes its time.
+async fn open_log(
+    disk: Arc<dyn Disk>,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<Arc<Log>, StartError> {
+    let options = storage_options(settings, &*disk);
+    let now_ms = clock.now_ms();
+    let data_dir = settings.data_dir.clone();
+    let fresh_id = Arc::new(|| uuid::Uuid::new_v4().into_bytes());
+    let open = move || tidelog_storage::open(disk, options, fresh_id, now_ms);
+    let opened = tokio::task::spawn_blocking(open)
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let opened = opened.map_err(|error| StartError::Storage { data_dir, error })?;
+    tracing::info!(report = ?opened.report, "storage is open");
+    Ok(Arc::new(Log::new(Engine::start(opened))))
+}
+
+fn storage_options(settings: &Settings, disk: &dyn Disk) -> Options {
+    let size = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
+    let mut options = Options::default();
+    options.wal.file_bytes = size(settings.wal_file_bytes).next_multiple_of(BLOCK as u64);
+    options.wal.budget_bytes = match size(settings.wal_budget_bytes) {
+        0 => options
+            .wal
+            .budget_bytes
+            .min(disk.free_bytes().unwrap_or(u64::MAX) / 10),
+        bytes => bytes,
+    };
+    // Two files is the least with which one can be flushed while the other is written.
+    options.wal.budget_bytes = options.wal.budget_bytes.max(4 * options.wal.file_bytes);
+    options.tail_memory_bytes = usize::try_from(settings.memory_budget_bytes / 4).unwrap_or(0);
+    options.producer_idle_ms_max = settings.producer_id_expiration_ms.into();
+    if settings.flush_mode == settings::FlushMode::Os {
+        options.flush_mode = FlushMode::Os;
+        options.wal.mode = WriteMode::Buffered;
+    }
+    options
+}
+
+/// Gives storage the time every second.
+async fn tick(broker: Arc<Broker>) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every_second.tick().await;
+        broker.log().engine().tick(broker.now_ms());
+    }
+}
+
+async fn bind_kafka(settings: &Settings) -> Result<Vec<(Arc<Listener>, TcpListener)>, StartError> {
+    let mut bound = Vec::new();
+    for endpoint in &settings.listeners {
+        let (listener, socket) = Listener::bind(endpoint, settings)
+            .await
+            .map_err(refused(&endpoint.address, "--listen"))?;
+        bound.push((Arc::new(listener), socket));
+    }
+    Ok(bound)
+}
+
+async fn bind_admin(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = &settings.admin_listen else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address.bind_target()).await;
+    bound.map(Some).map_err(refused(address, "--admin"))
+}
+
+fn refused(address: &Address, flag: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    let address = address.clone();
+    move |error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken { address, flag },
+        _ => StartError::Bind {
+            address,
+            flag,
+            error,
+        },
+    }
+}
+
+impl Running {
+    /// The line that tells scripts where the broker is.
+    pub fn ready_line(&self) -> String {
+        let kafka: Vec<_> = self.listeners.iter().map(|l| l.bound.to_string()).collect();
+        let admin = self
+            .admin
+            .map_or_else(|| "off".to_owned(), |address| address.to_string());
+        format!(
+            "tidelog ready kafka={} admin={admin} data={} tables={}",
+            kafka.join(","),
+            self.data_dir.display(),
+            self.broker.settings().table_mode_default.as_str(),
+        )
+    }
+
+    /// Stops: answers the requests in hand, up to the shutdown timeout, and ends.
+    pub async fn stop(mut self) {
+        self.broker.begin_shutdown();
+        while self.kafka_tasks.join_next().await.is_some() {}
+        let log = Arc::clone(self.broker.log());
+        let closed = tokio::task::spawn_blocking(move || log.engine().close()).await;
+        if closed.is_err() {
+            tracing::error!("storage did not close cleanly; the next start replays its log");
+        }
+    }
+}

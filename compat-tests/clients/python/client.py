@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""client.py LIBRARY BOOTSTRAP SCENARIO [ARGUMENT…]: runs one scenario with one Python library.
+
+Prints JSON lines, the last with "passed"; exits 0 if it passed, else 1.
+LIBRARY: confluent | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py.
+"""
+
+import importlib
+import json
+import sys
+import traceback
+
+import scenarios
+
+LIBRARIES = {"confluent": "librdkafka", "kafka-python": "kafka_python", "aiokafka": "aio"}
+
+
+def main() -> int:
+    library, bootstrap, scenario, *arguments = sys.argv[1:]
+
+    def say(**fields):
+        print(json.dumps({"client": library, "scenario": scenario, **fields}), flush=True)
+
+    try:
+        client = importlib.import_module(LIBRARIES[library]).Client(bootstrap)
+        scenarios.SCENARIOS[scenario](client, say, *arguments)
+        client.close()
+    except Exception as error:
+        say(passed=False, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        return 1
+    say(passed=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

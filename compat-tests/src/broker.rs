@@ -1,0 +1,204 @@
+//! A broker process on a data folder of its own and a port it keeps over restarts.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use crate::workspace;
+
+/// A cold JVM on a busy machine is the slowest of what we start.
+const READY_WAIT: Duration = Duration::from_secs(60);
+const STOP_WAIT: Duration = Duration::from_secs(30);
+
+/// Which broker program a test runs against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Program {
+    /// Ours, by path.
+    Tidelog(PathBuf),
+    /// Apache Kafka through `bench/kafka/start.sh`.
+    Kafka,
+}
+
+impl Program {
+    /// `TIDELOG_COMPAT_BROKER=kafka`, else `TIDELOG_BIN`, else the newest build under `target`.
+    fn from_env() -> Result<Self> {
+        if std::env::var("TIDELOG_COMPAT_BROKER").is_ok_and(|name| name == "kafka") {
+            return Ok(Self::Kafka);
+        }
+        if let Some(path) = std::env::var_os("TIDELOG_BIN") {
+            return Ok(Self::Tidelog(path.into()));
+        }
+        let built = ["release", "debug"]
+            .map(|profile| workspace().join("target").join(profile).join("tidelog"))
+            .into_iter()
+            .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+            .max();
+        let (_, path) = built.context("no tidelog binary: run `cargo build -p tidelog-broker`")?;
+        Ok(Self::Tidelog(path))
+    }
+
+    fn command(&self, data: &Path, port: u16) -> Command {
+        match self {
+            Self::Tidelog(path) => {
+                let mut command = Command::new(path);
+                command
+                    .args(["serve", "--admin", "off", "--listen", &address(port)])
+                    .arg("--data-dir")
+                    .arg(data);
+                command
+            }
+            Self::Kafka => {
+                let mut command = Command::new(workspace().join("bench/kafka/start.sh"));
+                command.arg(data).arg(port.to_string());
+                command
+            }
+        }
+    }
+}
+
+/// A running broker; dropping it kills the process and deletes the data.
+#[derive(Debug)]
+pub struct Broker {
+    program: Program,
+    port: u16,
+    home: TempDir,
+    process: Option<Child>,
+}
+
+impl Broker {
+    /// Starts a broker on an empty data folder and waits until it serves.
+    pub fn start() -> Result<Self> {
+        let mut broker = Self {
+            program: Program::from_env()?,
+            port: free_port()?,
+            home: tempfile::Builder::new()
+                .prefix("tidelog-compat-")
+                .tempdir()?,
+            process: None,
+        };
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// `HOST:PORT`, the same for the life of this value.
+    pub fn address(&self) -> String {
+        address(self.port)
+    }
+
+    pub fn is_kafka(&self) -> bool {
+        self.program == Program::Kafka
+    }
+
+    /// Starts the broker again on the same folder and port and answers how long until it was ready.
+    pub fn restart(&mut self) -> Result<Duration> {
+        if self.process.is_some() {
+            bail!("the broker still runs");
+        }
+        let started = Instant::now();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
+        let mut process = self
+            .program
+            .command(&self.home.path().join("data"), self.port)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {:?}", self.program))?;
+        let stdout = process.stdout.take().context("stdout is piped")?;
+        self.process = Some(process);
+
+        // The thread goes on reading: a full pipe would stop the broker.
+        let (tell, ready) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if line.contains("ready") {
+                    let _ = tell.send(());
+                }
+            }
+        });
+        if ready.recv_timeout(READY_WAIT).is_err() {
+            bail!(
+                "the broker was not ready in {READY_WAIT:?}:\n{}",
+                self.log()
+            );
+        }
+        Ok(started.elapsed())
+    }
+
+    /// `kill -9`: nothing is flushed, nobody is told.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the broker does not run")?;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, then waits for the clean end.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("the broker does not run")?;
+        let id = process.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status()?;
+        let deadline = Instant::now() + STOP_WAIT;
+        loop {
+            if let Some(status) = process.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                process.kill()?;
+                process.wait()?;
+                bail!("the broker did not stop in {STOP_WAIT:?}:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the broker wrote to stderr so far, its last 100 lines.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(100)..].join("\n")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("stderr.log")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- the broker's log:\n{}", self.log());
+        }
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// A port nobody listens on now. The next one up must be free as well: Kafka's controller takes it.
+fn free_port() -> Result<u16> {
+    for _ in 0..100 {
+        let held = TcpListener::bind("127.0.0.1:0")?;
+        let port = held.local_addr()?.port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no two free ports in a row")
+}

@@ -1,0 +1,18 @@
+//! Runs the real `tidelog` binary against clients nobody here wrote.
+//!
+//! [`broker`] starts, kills and restarts a broker; [`foreign`] runs one scenario of one client program
+//! from `clients/` against it. A story file under `tests/` joins the two. The clients' verdict is
+//! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
+//! runs every story against that instead.
+//!
+//! Nothing is skipped silently: a missing toolchain fails the test that needs it.
+
+pub mod broker;
+pub mod foreign;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

@@ -1,0 +1,91 @@
+//! Records come back as sent, through every client and codec, and whoever reads them.
+//!
+//! Each test is one client library on a broker of its own.
+
+use tidelog_compat_tests::broker::Broker;
+use tidelog_compat_tests::foreign::*;
+
+const ALL: &[&str] = &[
+    "roundtrip",
+    "batches",
+    "acks",
+    "idempotent",
+    "autocreate",
+    "offsets",
+];
+
+#[track_caller]
+fn check(client: Client, scenarios: &[&str]) {
+    let broker = Broker::start().expect("broker");
+    client.expect(&broker.address(), scenarios);
+}
+
+#[test]
+fn confluent() {
+    check(CONFLUENT, ALL);
+}
+
+#[test]
+fn kafka_python() {
+    check(KAFKA_PYTHON, ALL);
+}
+
+#[test]
+fn aiokafka() {
+    check(AIOKAFKA, ALL);
+}
+
+#[test]
+fn java() {
+    check(JAVA, ALL);
+}
+
+#[test]
+fn java_of_2021() {
+    check(JAVA_OLD, ALL);
+}
+
+#[test]
+fn kafkajs() {
+    check(KAFKAJS, ALL);
+}
+
+#[test]
+fn franz_go() {
+    check(FRANZ, ALL);
+}
+
+#[test]
+fn sarama() {
+    check(SARAMA, ALL);
+}
+
+#[test]
+fn kcat() {
+    check(KCAT, &["list", "roundtrip", "offsets", "autocreate"]);
+}
+
+/// One writes in every codec, all others arrive at the same hash over keys, values, headers, timestamps.
+#[test]
+fn every_client_reads_what_librdkafka_wrote() {
+    let broker = Broker::start().expect("broker");
+    let written = CONFLUENT
+        .run(&broker.address(), "roundtrip", &[])
+        .expect("client program");
+    assert!(written.passed(), "{written}");
+    let digest = written.texts("digest")[0];
+    for topic in written.texts("topic") {
+        for reader in [KAFKA_PYTHON, AIOKAFKA, JAVA, KAFKAJS, FRANZ, SARAMA] {
+            let read = reader
+                .run(&broker.address(), "digest", &[topic])
+                .expect("client program");
+            assert!(read.passed(), "{} reading {topic}: {read}", reader.name);
+            assert_eq!(
+                read.texts("digest"),
+                [digest],
+                "{} reading {topic}",
+                reader.name
+            );
+        }
+    }
+}

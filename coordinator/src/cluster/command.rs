@@ -1,0 +1,181 @@
+//! What the cluster machine is asked, and what it answers.
+//!
+//! Requests of any version become these at the door. Chance comes in with them: ids of new topics,
+//! and the number of the incarnation new partitions are made in.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::error::ClusterError;
+use super::image::Topic;
+
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Names the cluster; a cluster that has a name keeps it.
+    CreateCluster {
+        cluster_id: String,
+    },
+    CreateTopics {
+        topics: Vec<NewTopic>,
+        incarnation: u32,
+        validate_only: bool,
+    },
+    /// Makes the topics that do not exist, with all defaults. Existing ones are no error.
+    AutoCreateTopics {
+        /// Name, and the id to use if it is made.
+        topics: Vec<(String, Uuid)>,
+        incarnation: u32,
+    },
+    DeleteTopics {
+        topics: Vec<TopicRef>,
+    },
+    CreatePartitions {
+        topics: Vec<GrowTopic>,
+        incarnation: u32,
+        validate_only: bool,
+    },
+    AlterConfigs {
+        changes: Vec<ConfigChange>,
+        validate_only: bool,
+    },
+    AllocateProducerIds {
+        count: NonZeroU32,
+    },
+    SetFeature {
+        name: String,
+        /// 0 ends the feature.
+        level: i16,
+        allow_downgrade: bool,
+        validate_only: bool,
+    },
+}
+
+/// A topic to be made.
+#[derive(Debug, Clone)]
+pub struct NewTopic {
+    pub name: String,
+    pub id: Uuid,
+    /// −1: the default.
+    pub partitions: i32,
+    /// −1: the default.
+    pub replication_factor: i16,
+    /// (partition, replicas); empty to leave it to the cluster.
+    pub assignments: Vec<(i32, Vec<i32>)>,
+    pub configs: Vec<(String, Option<String>)>,
+    /// Made by the broker for itself; needed for [`INTERNAL_TOPICS`], illegal for clients.
+    pub internal: bool,
+}
+
+/// Names only the broker may create.
+pub const INTERNAL_TOPICS: [&str; 3] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__cluster_metadata",
+];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicRef {
+    Name(String),
+    Id(Uuid),
+}
+
+impl fmt::Display for TopicRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TopicRef::Name(name) => write!(f, "topic {name}"),
+            TopicRef::Id(id) => write!(f, "topic id {id}"),
+        }
+    }
+}
+
+/// More partitions for a topic.
+#[derive(Debug, Clone)]
+pub struct GrowTopic {
+    pub name: String,
+    /// The count afterwards.
+    pub total: i32,
+    /// Replicas of each new partition, if the caller chose them.
+    pub assignments: Option<Vec<Vec<i32>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ConfigResource {
+    Topic(String),
+    Broker(i32),
+    /// All brokers: the broker resource with the empty name.
+    BrokerDefault,
+}
+
+impl fmt::Display for ConfigResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigResource::Topic(name) => write!(f, "topic {name}"),
+            ConfigResource::Broker(id) => write!(f, "broker {id}"),
+            ConfigResource::BrokerDefault => f.write_str("the default of all brokers"),
+        }
+    }
+}
+
+/// What to do to one resource; all of it or nothing.
+#[derive(Debug, Clone)]
+pub struct ConfigChange {
+    pub resource: ConfigResource,
+    pub alteration: Alteration,
+}
+
+#[derive(Debug, Clone)]
+pub enum Alteration {
+    /// Change these (IncrementalAlterConfigs).
+    Edit(Vec<ConfigEdit>),
+    /// Set these and nothing else (AlterConfigs).
+    Replace(Vec<(String, Option<String>)>),
+}
+
+#[derive(Debug, Clone)]
+pub struct ConfigEdit {
+    pub name: String,
+    pub op: EditOp,
+    /// Not read by `Delete`.
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditOp {
+    Set,
+    Delete,
+    /// Add the items the list lacks.
+    Append,
+    /// Take the items out of the list.
+    Subtract,
+}
+
+/// Answers keep the order of what was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The cluster's id: the one given, or the one it has had all along.
+    Cluster {
+        cluster_id: String,
+    },
+    /// To `CreateTopics` and `AutoCreateTopics`.
+    Created(Vec<(String, Result<CreatedTopic, ClusterError>)>),
+    /// The topic as it was.
+    Deleted(Vec<(TopicRef, Result<Arc<Topic>, ClusterError>)>),
+    /// The topic as it is afterwards.
+    Grown(Vec<(String, Result<Arc<Topic>, ClusterError>)>),
+    Altered(Vec<(ConfigResource, Result<(), ClusterError>)>),
+    /// Ids nobody was given before.
+    ProducerIds(Result<Range<i64>, ClusterError>),
+    Feature(Result<(), ClusterError>),
+}
+
+/// A topic that was made, would be made, or was there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedTopic {
+    pub topic: Arc<Topic>,
+    /// The replication factor asked for, where the cluster has fewer brokers and policy allows fewer.
+    pub clamped_from: Option<i16>,
+}

@@ -1,0 +1,269 @@
+//! The cluster image: topics, settings, features and producer ids, as the log so far has made them.
+//!
+//! An image is a value. Cloning one costs a handful of reference counts, so the owner publishes a
+//! clone after each change and readers keep theirs as long as they like; the first change after a
+//! clone copies the map it touches (one reference count per topic), never the topics.
+//!
+//! Invariants: [`Image::apply`] is the only way in and cannot fail; two topics never have names that
+//! differ only in `.` against `_` (Kafka's metric names merge those); a producer id is below
+//! [`Image::next_producer_id`] once it may have been given out, and that mark never moves back.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::record::Record;
+use super::settings::{BrokerSettings, Layers, Overrides, TopicSettings};
+
+/// A topic as the image knows it. Immutable: a change makes a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    pub name: String,
+    /// Never used by another topic, not even one of the same name.
+    pub id: Uuid,
+    /// Number of partitions; they are 0 to this − 1.
+    pub partitions: i32,
+    pub overrides: Overrides,
+    /// Which partitions were made in which incarnation, by rising `first`; the first entry is 0.
+    pub created: Vec<PartitionsCreated>,
+    /// Kept by the broker for itself; clients may read it but not delete it.
+    pub internal: bool,
+    /// Milliseconds since 1970.
+    pub created_at_ms: i64,
+}
+
+/// Partitions from `first` on, up to the next entry's, were made in `incarnation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionsCreated {
+    pub first: i32,
+    pub incarnation: u32,
+}
+
+impl Topic {
+    /// The incarnation that made `partition`; its leader epoch counts from there.
+    pub fn incarnation_of(&self, partition: i32) -> Option<u32> {
+        if !(0..self.partitions).contains(&partition) {
+            return None;
+        }
+        self.created
+            .iter()
+            .rev()
+            .find(|range| range.first <= partition)
+            .map(|range| range.incarnation)
+    }
+}
+
+/// Everything cluster-wide at one point of the metadata log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    version: u64,
+    cluster_id: Option<Arc<str>>,
+    /// By name with `.` written as `_`: one map finds a topic and the names that would collide with it.
+    names: Arc<BTreeMap<Arc<str>, Arc<Topic>>>,
+    ids: Arc<HashMap<Uuid, Arc<Topic>>>,
+    partitions: i64,
+    next_producer_id: i64,
+    /// `None` is the default of all brokers.
+    broker_configs: Arc<BTreeMap<Option<i32>, Overrides>>,
+    features: Arc<BTreeMap<String, i16>>,
+}
+
+impl Image {
+    /// How many records made this image; grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// `None` until the cluster is created.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.colliding(name).filter(|topic| topic.name == name)
+    }
+
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
+        self.ids.get(&id)
+    }
+
+    /// All topics, by name (`.` sorts as `_`).
+    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
+        self.names.values()
+    }
+
+    /// Partitions of all topics together.
+    pub fn partition_count(&self) -> i64 {
+        self.partitions
+    }
+
+    /// Every producer id ever given out is below.
+    pub fn next_producer_id(&self) -> i64 {
+        self.next_producer_id
+    }
+
+    /// What was set at run time for a broker, or for all (`None`).
+    pub fn broker_config(&self, broker: Option<i32>) -> Option<&Overrides> {
+        self.broker_configs.get(&broker)
+    }
+
+    /// Finalized feature levels by name; a level is at least 1.
+    pub fn features(&self) -> &BTreeMap<String, i16> {
+        &self.features
+    }
+
+    /// Where a broker's settings are found; the topics' overrides go on top.
+    pub fn layers<'a>(&'a self, broker: i32, settings: &'a BrokerSettings) -> Layers<'a> {
+        Layers::new(
+            settings,
+            self.broker_config(Some(broker)),
+            self.broker_config(None),
+        )
+    }
+
+    /// What `topic` obeys on `broker`.
+    pub fn settings(&self, topic: &Topic, broker: i32, settings: &BrokerSettings) -> TopicSettings {
+        TopicSettings::resolve(&self.layers(broker, settings).with_topic(&topic.overrides))
+    }
+
+    /// The topic whose name is `name`, or differs from it only in `.` against `_`.
+    pub(crate) fn colliding(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.names.get(merged(name).as_ref())
+    }
+
+    /// Makes one change. Records that name a topic that is gone change nothing.
+    pub fn apply(&mut self, record: &Record) {
+        self.version += 1;
+        match record {
+            Record::ClusterCreated { cluster_id } => {
+                self.cluster_id = Some(cluster_id.as_str().into())
+            }
+            Record::FeatureLevel { name, level } => self.set_feature(name, *level),
+            Record::ProducerIdsAllocated { first, count } => {
+                let end = first.saturating_add(*count);
+                self.next_producer_id = self.next_producer_id.max(end);
+            }
+            Record::BrokerConfigChanged { broker, overrides } => {
+                let configs = Arc::make_mut(&mut self.broker_configs);
+                match overrides.is_empty() {
+                    true => configs.remove(broker),
+                    false => configs.insert(*broker, overrides.clone()),
+                };
+            }
+            Record::TopicCreated { topic } => self.insert(Arc::new(topic.clone())),
+            Record::TopicDeleted { id, .. } => self.remove(*id),
+            Record::PartitionsAdded {
+                id,
+                total,
+                incarnation,
+            } => self.change(*id, |topic| {
+                topic.created.push(PartitionsCreated {
+                    first: topic.partitions,
+                    incarnation: *incarnation,
+                });
+                topic.partitions = *total;
+            }),
+            Record::TopicConfigChanged { id, overrides } => {
+                self.change(*id, |topic| topic.overrides = overrides.clone())
+            }
+            Record::VersionReached { image_version } => self.version = *image_version,
+        }
+    }
+
+    /// The shortest list of records that makes this image again.
+    pub fn checkpoint(&self) -> Vec<Record> {
+        let cluster = self.cluster_id().map(|id| Record::ClusterCreated {
+            cluster_id: id.to_owned(),
+        });
+        let features = self
+            .features
+            .iter()
+            .map(|(name, level)| Record::FeatureLevel {
+                name: name.clone(),
+                level: *level,
+            });
+        let producer_ids = (self.next_producer_id > 0).then_some(Record::ProducerIdsAllocated {
+            first: 0,
+            count: self.next_producer_id,
+        });
+        let brokers =
+            self.broker_configs
+                .iter()
+                .map(|(broker, overrides)| Record::BrokerConfigChanged {
+                    broker: *broker,
+                    overrides: overrides.clone(),
+                });
+        let topics = self.topics().map(|topic| Record::TopicCreated {
+            topic: topic.as_ref().clone(),
+        });
+        cluster
+            .into_iter()
+            .chain(features)
+            .chain(producer_ids)
+            .chain(brokers)
+            .chain(topics)
+            .chain([Record::VersionReached {
+                image_version: self.version,
+            }])
+            .collect()
+    }
+
+    /// The image a list of records makes: a checkpoint, a whole log, or one after the other.
+    pub fn restore<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut image = Image::default();
+        for record in records {
+            image.apply(record);
+        }
+        image
+    }
+
+    fn set_feature(&mut self, name: &str, level: i16) {
+        let features = Arc::make_mut(&mut self.features);
+        match level {
+            0 => features.remove(name),
+            _ => features.insert(name.to_owned(), level),
+        };
+    }
+
+    fn insert(&mut self, topic: Arc<Topic>) {
+        // A checked log never creates what exists; a damaged one must still leave both maps alike.
+        self.remove(topic.id);
+        if let Some(id) = self.colliding(&topic.name).map(|old| old.id) {
+            self.remove(id);
+        }
+        self.put(topic);
+    }
+
+    fn put(&mut self, topic: Arc<Topic>) {
+        self.partitions += i64::from(topic.partitions);
+        Arc::make_mut(&mut self.names).insert(merged(&topic.name).into(), Arc::clone(&topic));
+        Arc::make_mut(&mut self.ids).insert(topic.id, topic);
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        if let Some(topic) = Arc::make_mut(&mut self.ids).remove(&id) {
+            self.partitions -= i64::from(topic.partitions);
+            Arc::make_mut(&mut self.names).remove(merged(&topic.name).as_ref());
+        }
+    }
+
+    fn change(&mut self, id: Uuid, change: impl FnOnce(&mut Topic)) {
+        if let Some(topic) = self.topic_by_id(id) {
+            let mut topic = topic.as_ref().clone();
+            change(&mut topic);
+            self.remove(id);
+            self.put(Arc::new(topic));
+        }
+    }
+}
+
+/// A name as Kafka's metrics would write it.
+pub(super) fn merged(name: &str) -> Cow<'_, str> {
+    match name.contains('.') {
+        true => name.replace('.', "_").into(),
+        false => name.into(),
+    }
+}

@@ -1,0 +1,108 @@
+//! The broker's own settings: rows supplied by the broker, and the broker-level names of topic settings.
+
+use std::collections::BTreeMap;
+
+use super::kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
+use super::table::TOPIC_CONFIGS;
+
+/// One broker setting, as the broker process knows it.
+#[derive(Debug, Clone)]
+pub struct BrokerSetting {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Option<String>,
+    /// What the file or a flag says; `None` leaves the default.
+    pub value: Option<String>,
+    pub doc: &'static str,
+    /// Cannot be changed while the broker runs.
+    pub read_only: bool,
+    /// Never shown, not even in errors.
+    pub sensitive: bool,
+}
+
+impl BrokerSetting {
+    /// The type clients are told.
+    pub fn config_type(&self) -> ConfigType {
+        match self.sensitive {
+            true => ConfigType::Password,
+            false => self.kind.config_type(),
+        }
+    }
+
+    fn check(&self, value: &str) -> Result<(), ConfigError> {
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(ConfigError::TooLong {
+                name: self.name.into(),
+                bytes: value.len(),
+            });
+        }
+        let shown = if self.sensitive { "[hidden]" } else { value };
+        self.kind
+            .check(value)
+            .map_err(|reason| ConfigError::invalid(self.name, shown, reason))
+    }
+}
+
+/// All broker settings by name: the broker's rows plus `log.retention.ms` and its like, which stand
+/// behind topic settings.
+#[derive(Debug, Clone)]
+pub struct BrokerSettings {
+    rows: BTreeMap<&'static str, BrokerSetting>,
+}
+
+impl BrokerSettings {
+    /// Joins the broker's `own` rows with the broker-level names of [`TOPIC_CONFIGS`]. An own row wins.
+    pub fn new(own: impl IntoIterator<Item = BrokerSetting>) -> Self {
+        let mut rows: BTreeMap<_, _> = topic_defaults().map(|row| (row.name, row)).collect();
+        rows.extend(own.into_iter().map(|row| (row.name, row)));
+        BrokerSettings { rows }
+    }
+
+    /// Takes one line of the broker's file or one `--set` flag.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        self.known(name)?.check(value)?;
+        if let Some(row) = self.rows.get_mut(name) {
+            row.value = Some(value.into());
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&BrokerSetting> {
+        self.rows.get(name)
+    }
+
+    /// All rows in name order.
+    pub fn iter(&self) -> impl Iterator<Item = &BrokerSetting> {
+        self.rows.values()
+    }
+
+    /// The row called `name`, or an error naming the nearest one.
+    pub(crate) fn known(&self, name: &str) -> Result<&BrokerSetting, ConfigError> {
+        self.get(name)
+            .ok_or_else(|| ConfigError::unknown("broker", name, self.rows.keys().copied()))
+    }
+
+    /// Checks a value set while the broker runs.
+    pub(crate) fn check_dynamic(&self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let row = self.known(name)?;
+        if row.read_only {
+            return Err(ConfigError::ReadOnly { name: name.into() });
+        }
+        row.check(value)
+    }
+}
+
+fn topic_defaults() -> impl Iterator<Item = BrokerSetting> {
+    TOPIC_CONFIGS.iter().flat_map(|config| {
+        config.broker_names.iter().map(|broker_name| BrokerSetting {
+            name: broker_name.name,
+            kind: broker_name.kind.unwrap_or(config.kind),
+            // Of retention.{ms,minutes,hours} one name carries the default, or it would be told thrice.
+            default: (broker_name.unit == 1).then(|| config.default.into()),
+            value: None,
+            doc: config.doc,
+            read_only: !broker_name.dynamic,
+            sensitive: false,
+        })
+    })
+}

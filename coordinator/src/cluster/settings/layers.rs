@@ -1,0 +1,250 @@
+//! Where values are found: topic, run-time broker, run-time default, static broker, default.
+
+use super::broker::{BrokerSetting, BrokerSettings};
+use super::entry::{ConfigEntry, ConfigSource, Synonym};
+use super::kind::parse_bool;
+use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
+use super::{ConfigError, Overrides};
+
+/// The places a value is looked for, nearest first. Cheap to copy: it only borrows.
+#[derive(Debug, Clone, Copy)]
+pub struct Layers<'a> {
+    topic: Option<&'a Overrides>,
+    broker: Option<&'a Overrides>,
+    cluster: Option<&'a Overrides>,
+    settings: &'a BrokerSettings,
+}
+
+/// The places broker-level values are looked for, nearest first.
+const BROKER_SOURCES: [ConfigSource; 3] = [
+    ConfigSource::DynamicBroker,
+    ConfigSource::DynamicDefault,
+    ConfigSource::StaticBroker,
+];
+
+/// A value somebody set for a topic setting.
+struct Found<'a> {
+    /// The name it was set under.
+    name: &'static str,
+    /// How many of the topic setting's units it counts in.
+    unit: i64,
+    value: &'a str,
+    source: ConfigSource,
+}
+
+impl<'a> Layers<'a> {
+    /// The layers below topics. `broker`: set at run time for this broker; `cluster`: for all.
+    pub fn new(
+        settings: &'a BrokerSettings,
+        broker: Option<&'a Overrides>,
+        cluster: Option<&'a Overrides>,
+    ) -> Self {
+        Layers {
+            topic: None,
+            broker,
+            cluster,
+            settings,
+        }
+    }
+
+    /// The same with a topic's overrides on top.
+    pub fn with_topic(self, overrides: &'a Overrides) -> Self {
+        Layers {
+            topic: Some(overrides),
+            ..self
+        }
+    }
+
+    /// The value in force, in the topic setting's unit.
+    pub fn value(&self, config: &TopicConfig) -> String {
+        self.found(config)
+            .next()
+            .map(|found| scaled(found.value, found.unit))
+            .unwrap_or_else(|| config.default.into())
+    }
+
+    /// Whether the topic itself sets this.
+    pub(super) fn set_by_topic(&self, config: &TopicConfig) -> bool {
+        self.topic.is_some_and(|set| set.contains_key(config.name))
+    }
+
+    /// The typed value in force. A text that does not parse falls back to the row's default.
+    pub(super) fn parsed<T: std::str::FromStr + Default>(&self, config: &TopicConfig) -> T {
+        let value = self.value(config);
+        value
+            .trim()
+            .parse()
+            .or_else(|_| config.default.parse())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn flag(&self, config: &TopicConfig) -> bool {
+        parse_bool(&self.value(config))
+            .or_else(|| parse_bool(config.default))
+            .unwrap_or_default()
+    }
+
+    /// A topic's settings as DescribeConfigs shows them, in table order. `keys`: only these names;
+    /// names that do not exist are left out, as Kafka does.
+    pub fn describe_topic(&self, keys: Option<&[String]>) -> Vec<ConfigEntry> {
+        TOPIC_CONFIGS
+            .iter()
+            .filter(|config| wanted(keys, config.name))
+            .map(|config| self.topic_entry(config))
+            .collect()
+    }
+
+    /// This broker's settings as DescribeConfigs shows them, in name order.
+    pub fn describe_broker(&self, keys: Option<&[String]>) -> Vec<ConfigEntry> {
+        self.settings
+            .iter()
+            .filter(|row| wanted(keys, row.name))
+            .map(|row| self.broker_entry(row))
+            .collect()
+    }
+
+    /// What was set at run time for all brokers, and nothing else: the broker resource with the
+    /// empty name.
+    pub fn describe_cluster_default(&self, keys: Option<&[String]>) -> Vec<ConfigEntry> {
+        let set = self
+            .cluster
+            .into_iter()
+            .flat_map(|overrides| overrides.keys());
+        set.filter(|name| wanted(keys, name))
+            .filter_map(|name| self.settings.get(name))
+            .map(|row| {
+                Layers {
+                    broker: None,
+                    ..*self
+                }
+                .broker_entry(row)
+            })
+            .collect()
+    }
+
+    /// The effective value an APPEND or SUBTRACT on a broker setting starts from.
+    pub(crate) fn broker_value(&self, name: &str) -> Result<String, ConfigError> {
+        let row = self.settings.known(name)?;
+        Ok(self
+            .broker_places(row)
+            .next()
+            .map(|(_, value)| value.into())
+            .unwrap_or_default())
+    }
+
+    fn topic_entry(&self, config: &TopicConfig) -> ConfigEntry {
+        let name = config
+            .broker_names
+            .first()
+            .map_or(config.name, |broker_name| broker_name.name);
+        let mut synonyms: Vec<_> = self
+            .found(config)
+            .map(|found| synonym(found.name, found.value, found.source))
+            .collect();
+        let source = synonyms
+            .first()
+            .map_or(ConfigSource::Default, |nearest| nearest.source);
+        synonyms.push(synonym(name, config.default, ConfigSource::Default));
+        ConfigEntry {
+            name: config.name.into(),
+            value: Some(self.value(config)),
+            source,
+            read_only: false,
+            sensitive: false,
+            synonyms,
+            config_type: config.kind.config_type(),
+            doc: config.doc,
+        }
+    }
+
+    fn broker_entry(&self, row: &BrokerSetting) -> ConfigEntry {
+        let shown = |value: &str| (!row.sensitive).then(|| value.to_owned());
+        let mut places = self.broker_places(row).peekable();
+        let nearest = places.peek().copied();
+        ConfigEntry {
+            name: row.name.into(),
+            value: nearest.and_then(|(_, value)| shown(value)),
+            source: nearest.map_or(ConfigSource::Default, |(source, _)| source),
+            read_only: row.read_only,
+            sensitive: row.sensitive,
+            synonyms: places
+                .map(|(source, value)| Synonym {
+                    name: row.name.into(),
+                    value: shown(value),
+                    source,
+                })
+                .collect(),
+            config_type: row.config_type(),
+            doc: row.doc,
+        }
+    }
+
+    /// Every set value of a topic setting, nearest first.
+    fn found<'s>(&'s self, config: &'s TopicConfig) -> impl Iterator<Item = Found<'a>> + 's {
+        let own = self.topic.and_then(|set| set.get(config.name));
+        let own = own.map(|value| Found {
+            name: config.name,
+            unit: 1,
+            value,
+            source: ConfigSource::Topic,
+        });
+        let inherited = BROKER_SOURCES.into_iter().flat_map(move |source| {
+            let names = config.broker_names.iter();
+            names.filter_map(move |&BrokerName { name, unit, .. }| {
+                let value = self.at(source, name)?;
+                Some(Found {
+                    name,
+                    unit,
+                    value,
+                    source,
+                })
+            })
+        });
+        own.into_iter().chain(inherited)
+    }
+
+    /// Every value of a broker setting, nearest first, its default included.
+    fn broker_places<'s>(
+        &'s self,
+        row: &'s BrokerSetting,
+    ) -> impl Iterator<Item = (ConfigSource, &'s str)> + 's {
+        let set = BROKER_SOURCES
+            .into_iter()
+            .filter_map(|source| self.at(source, row.name).map(|value| (source, value)));
+        let default = row
+            .default
+            .as_deref()
+            .map(|value| (ConfigSource::Default, value));
+        set.chain(default)
+    }
+
+    fn at(&self, source: ConfigSource, broker_name: &str) -> Option<&'a str> {
+        let dynamic = |set: Option<&'a Overrides>| set?.get(broker_name).map(String::as_str);
+        match source {
+            ConfigSource::DynamicBroker => dynamic(self.broker),
+            ConfigSource::DynamicDefault => dynamic(self.cluster),
+            ConfigSource::StaticBroker => self.settings.get(broker_name)?.value.as_deref(),
+            ConfigSource::Topic | ConfigSource::Default => None,
+        }
+    }
+}
+
+fn wanted(keys: Option<&[String]>, name: &str) -> bool {
+    keys.is_none_or(|keys| keys.iter().any(|key| key == name))
+}
+
+fn synonym(name: &str, value: &str, source: ConfigSource) -> Synonym {
+    Synonym {
+        name: name.into(),
+        value: Some(value.into()),
+        source,
+    }
+}
+
+/// `value` counted in `unit`s, in single ones. −1 means "no limit" in every unit.
+fn scaled(value: &str, unit: i64) -> String {
+    match value.trim().parse::<i64>() {
+        Ok(number) if unit != 1 && number > 0 => number.saturating_mul(unit).to_string(),
+        _ => value.into(),
+    }
+}

@@ -1,0 +1,256 @@
+//! The table of topic settings. A row is the only place a setting is described.
+//!
+//! `stored` rows have no effect here: tools written for Kafka set them, and refusing would break the
+//! tools without protecting anyone. Their documentation says so.
+
+use super::kind::Kind;
+use super::topic::{check_mode, check_schema, check_table_key};
+
+/// Whether the system acts on a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The value is obeyed.
+    Honoured,
+    /// The value is kept and shown, and changes nothing.
+    Stored,
+}
+
+/// A broker-level name whose value topics inherit.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerName {
+    pub name: &'static str,
+    /// How many of the topic setting's units one unit here is: 3 600 000 for hours over ms.
+    pub unit: i64,
+    /// Where it accepts other values than the topic setting does.
+    pub kind: Option<Kind>,
+    /// Can be changed while the broker runs.
+    pub dynamic: bool,
+}
+
+/// One topic setting.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicConfig {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// A value that passes `kind`.
+    pub default: &'static str,
+    /// Nearest first.
+    pub broker_names: &'static [BrokerName],
+    pub effect: Effect,
+    pub doc: &'static str,
+}
+
+impl TopicConfig {
+    /// The row called `name`.
+    pub fn find(name: &str) -> Option<&'static TopicConfig> {
+        TOPIC_CONFIGS.iter().find(|config| config.name == name)
+    }
+}
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+
+const fn same(name: &'static str) -> BrokerName {
+    BrokerName {
+        name,
+        unit: 1,
+        kind: None,
+        dynamic: true,
+    }
+}
+
+/// A coarser clock for the same time; Kafka reads these at start only.
+const fn counted(name: &'static str, unit: i64, min: i32) -> BrokerName {
+    BrokerName {
+        name,
+        unit,
+        kind: Some(Kind::Int { min, max: i32::MAX }),
+        dynamic: false,
+    }
+}
+
+const fn at_start(name: &'static str, kind: Kind) -> BrokerName {
+    BrokerName {
+        name,
+        unit: 1,
+        kind: Some(kind),
+        dynamic: false,
+    }
+}
+
+const fn int(min: i32) -> Kind {
+    Kind::Int { min, max: i32::MAX }
+}
+
+const fn long(min: i64) -> Kind {
+    Kind::Long { min, max: i64::MAX }
+}
+
+const fn list(allowed: &'static [&'static str], items_min: usize) -> Kind {
+    Kind::List { allowed, items_min }
+}
+
+const fn level(min: i32, max: i32) -> Kind {
+    Kind::Int { min, max }
+}
+
+const fn any_text(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+macro_rules! topic_configs {
+    ($(
+        $row:ident: $name:literal, $kind:expr, $default:literal,
+        [$($broker:expr),*], $effect:ident, $doc:literal;
+    )*) => {
+        $(pub(crate) const $row: TopicConfig = TopicConfig {
+            name: $name,
+            kind: $kind,
+            default: $default,
+            broker_names: &[$($broker),*],
+            effect: Effect::$effect,
+            doc: $doc,
+        };)*
+
+        /// Every topic setting, in the order they are described.
+        pub static TOPIC_CONFIGS: &[TopicConfig] = &[$($row),*];
+    };
+}
+
+topic_configs! {
+    CLEANUP_POLICY: "cleanup.policy", list(&["delete", "compact"], 1), "delete",
+        [same("log.cleanup.policy")], Honoured,
+        "What happens to old records. delete: they go by age and size. compact: the newest record of \
+         each key stays for ever; until compaction arrives, every record of such a topic is kept. \
+         Both together: records also go by age and size.";
+    RETENTION_MS: "retention.ms", long(-1), "604800000",
+        [
+            same("log.retention.ms"),
+            counted("log.retention.minutes", MINUTE_MS, -1),
+            counted("log.retention.hours", HOUR_MS, -1)
+        ], Honoured,
+        "How long records are kept under the delete policy, in milliseconds; -1 for ever. A segment \
+         goes when its newest record is older.";
+    RETENTION_BYTES: "retention.bytes", long(-1), "-1",
+        [same("log.retention.bytes")], Honoured,
+        "How many bytes a partition keeps under the delete policy; -1 for no limit. Counted per \
+         partition, in whole segments.";
+    MAX_MESSAGE_BYTES: "max.message.bytes", int(0), "1048588",
+        [same("message.max.bytes")], Honoured,
+        "The largest record batch a producer may send, in bytes as sent (compressed, with its header).";
+    MESSAGE_TIMESTAMP_TYPE: "message.timestamp.type",
+        Kind::Choice(&["CreateTime", "LogAppendTime"]), "CreateTime",
+        [same("log.message.timestamp.type")], Honoured,
+        "Whose clock a record's timestamp shows: the producer's (CreateTime) or the broker's when it \
+         was appended (LogAppendTime).";
+    MESSAGE_TIMESTAMP_BEFORE_MAX_MS: "message.timestamp.before.max.ms", long(0), "9223372036854775807",
+        [same("log.message.timestamp.before.max.ms")], Honoured,
+        "How far in the past a producer's timestamp may lie, in milliseconds; older records are \
+         refused. Ignored under LogAppendTime.";
+    MESSAGE_TIMESTAMP_AFTER_MAX_MS: "message.timestamp.after.max.ms", long(0), "3600000",
+        [same("log.message.timestamp.after.max.ms")], Honoured,
+        "How far ahead of the broker's clock a producer's timestamp may lie, in milliseconds; records \
+         beyond are refused. Ignored under LogAppendTime.";
+    COMPRESSION_TYPE: "compression.type",
+        Kind::Choice(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), "producer",
+        [same("compression.type")], Honoured,
+        "How record batches are stored: as they came (producer), or recompressed with the codec named.";
+    SEGMENT_BYTES: "segment.bytes", int(14), "1073741824",
+        [same("log.segment.bytes")], Honoured,
+        "The largest size of one segment file, in bytes. Retention works on whole segments, so \
+         smaller ones let records go more exactly.";
+    SEGMENT_MS: "segment.ms", long(1), "604800000",
+        [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Honoured,
+        "The age in milliseconds after which a segment is closed though it is not full, so that \
+         retention can reach it.";
+    DELETE_RETENTION_MS: "delete.retention.ms", long(0), "86400000",
+        [same("log.cleaner.delete.retention.ms")], Honoured,
+        "How long a compacted topic keeps a record without value (a delete), in milliseconds, so that \
+         readers can learn of it. Matters once compaction arrives.";
+    MIN_INSYNC_REPLICAS: "min.insync.replicas", int(1), "1",
+        [same("min.insync.replicas")], Honoured,
+        "How many in-sync replicas a write with acks=all needs. A broker on its own is one replica, \
+         so more than 1 refuses such writes.";
+
+    TABLE_MODE: "tidelog.table.mode", Kind::Text(check_mode), "disabled",
+        [at_start("tidelog.table.mode.default", Kind::Choice(&["disabled", "key_value"]))], Honoured,
+        "How records become columns. disabled: they do not. key_value: key and value as bytes. \
+         inline: values are JSON described by tidelog.table.schema.";
+    TABLE_SCHEMA: "tidelog.table.schema", Kind::Text(check_schema), "",
+        [], Honoured,
+        "The schema of the values as a JSON object. Needed by tidelog.table.mode=inline.";
+    TABLE_CODEC: "tidelog.table.codec", Kind::Choice(&["none", "lz4", "zstd"]), "zstd",
+        [], Honoured,
+        "How column buffers are compressed.";
+    TABLE_KEY: "tidelog.table.key", Kind::Text(check_table_key), "",
+        [], Honoured,
+        "What makes the topic a keyed table, which shows the latest row of each key: record_key, or \
+         column names joined by commas. Empty: an append table. Chosen when the topic is created.";
+    TABLE_KEY_SCOPE: "tidelog.table.key.scope", Kind::Choice(&["topic", "partition"]), "topic",
+        [], Honoured,
+        "Where a key made of columns is unique: in the topic, which needs one partition, or in each \
+         partition on its own. Chosen when the topic is created.";
+    PARTITIONER: "tidelog.partitioner",
+        Kind::Choice(&["auto", "murmur2", "crc32", "fnv1a", "explicit"]), "auto",
+        [], Honoured,
+        "Which partition a key of a keyed table belongs to. murmur2 is the Java client's rule, crc32 \
+         librdkafka's, fnv1a sarama's; explicit trusts the producer; auto takes the rule the first \
+         records obey.";
+    LAKE_ENABLE: "tidelog.lake.enable", Kind::Boolean, "false",
+        [same("tidelog.lake.enable")], Honoured,
+        "Whether the topic is kept as an Apache Iceberg table too.";
+    LAKE_TARGET_LAG_MS: "tidelog.lake.target.lag.ms", long(1000), "30000",
+        [same("tidelog.lake.target.lag.ms")], Honoured,
+        "How far the Iceberg table may be behind the log, in milliseconds. Shorter makes more and \
+         smaller files.";
+
+    COMPRESSION_GZIP_LEVEL: "compression.gzip.level", level(-1, 9), "-1", [], Stored,
+        "Kept for tools; no effect here: gzip always uses its usual level.";
+    COMPRESSION_LZ4_LEVEL: "compression.lz4.level", level(1, 17), "9", [], Stored,
+        "Kept for tools; no effect here: lz4 has one level.";
+    COMPRESSION_ZSTD_LEVEL: "compression.zstd.level", level(-131_072, 22), "3", [], Stored,
+        "Kept for tools; no effect here: zstd always uses its usual level.";
+    FILE_DELETE_DELAY_MS: "file.delete.delay.ms", long(0), "60000", [], Stored,
+        "Kept for tools; no effect here: a file goes once no reader needs it.";
+    FLUSH_MESSAGES: "flush.messages", long(1), "9223372036854775807", [], Stored,
+        "Kept for tools; no effect here: the broker's flush mode says when records \
+         reach the disk.";
+    FLUSH_MS: "flush.ms", long(0), "9223372036854775807", [], Stored,
+        "Kept for tools; no effect here: the broker's flush mode says when records \
+         reach the disk.";
+    FOLLOWER_THROTTLED: "follower.replication.throttled.replicas", list(&[], 0), "", [], Stored,
+        "Kept for tools; no effect here: there are no followers.";
+    INDEX_INTERVAL_BYTES: "index.interval.bytes", int(0), "4096", [], Stored,
+        "Kept for tools; no effect here: segments carry an exact index.";
+    LEADER_THROTTLED: "leader.replication.throttled.replicas", list(&[], 0), "", [], Stored,
+        "Kept for tools; no effect here: there are no followers.";
+    LOCAL_RETENTION_BYTES: "local.retention.bytes", long(-2), "-2", [], Stored,
+        "Kept for tools; no effect here: there is no remote log to offload to.";
+    LOCAL_RETENTION_MS: "local.retention.ms", long(-2), "-2", [], Stored,
+        "Kept for tools; no effect here: there is no remote log to offload to.";
+    MAX_COMPACTION_LAG_MS: "max.compaction.lag.ms", long(1), "9223372036854775807", [], Stored,
+        "Kept for tools; no effect here yet.";
+    MESSAGE_DOWNCONVERSION: "message.downconversion.enable", Kind::Boolean, "true", [], Stored,
+        "Kept for tools; no effect here: there is one record format.";
+    MESSAGE_FORMAT_VERSION: "message.format.version", Kind::Text(any_text), "3.0-IV1", [], Stored,
+        "Kept for tools; no effect here: there is one record format.";
+    MIN_CLEANABLE_DIRTY_RATIO: "min.cleanable.dirty.ratio",
+        Kind::Double { min: 0.0, max: 1.0 }, "0.5", [], Stored,
+        "Kept for tools; no effect here yet.";
+    MIN_COMPACTION_LAG_MS: "min.compaction.lag.ms", long(0), "0", [], Stored,
+        "Kept for tools; no effect here yet.";
+    PREALLOCATE: "preallocate", Kind::Boolean, "false", [], Stored,
+        "Kept for tools; no effect here: the write-ahead log is always allocated in advance.";
+    REMOTE_COPY_DISABLE: "remote.log.copy.disable", Kind::Boolean, "false", [], Stored,
+        "Kept for tools; no effect here: there is no remote log to offload to.";
+    REMOTE_DELETE_ON_DISABLE: "remote.log.delete.on.disable", Kind::Boolean, "false", [], Stored,
+        "Kept for tools; no effect here: there is no remote log to offload to.";
+    REMOTE_STORAGE_ENABLE: "remote.storage.enable", Kind::Boolean, "false", [], Stored,
+        "Kept for tools; no effect here: see tidelog.lake.enable for tables in a lake.";
+    SEGMENT_INDEX_BYTES: "segment.index.bytes", int(4), "10485760", [], Stored,
+        "Kept for tools; no effect here: segments carry an exact index.";
+    SEGMENT_JITTER_MS: "segment.jitter.ms", long(0), "0", [], Stored,
+        "Kept for tools; no effect here: segments do not close all at once.";
+    UNCLEAN_LEADER_ELECTION: "unclean.leader.election.enable", Kind::Boolean, "false", [], Stored,
+        "Kept for tools; no effect here: a partition has one replica.";
+}

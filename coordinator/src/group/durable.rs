@@ -1,0 +1,101 @@
+//! What the log says: the last generation of each group, and the committed offsets.
+//!
+//! Changes only through [`Durable::apply`]. Two machines that applied the same records hold equal
+//! values, whatever their members were doing meanwhile.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::record::{CommittedOffset, GroupMetadata, GroupRecord};
+
+/// Offsets of one group by topic and partition.
+pub type Offsets = BTreeMap<String, BTreeMap<i32, CommittedOffset>>;
+
+/// The durable state of all groups of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    groups: BTreeMap<String, GroupMetadata>,
+    offsets: BTreeMap<String, Offsets>,
+}
+
+impl Durable {
+    /// Takes over one record; tombstones of what is not there change nothing.
+    pub(super) fn apply(&mut self, record: &GroupRecord) {
+        match record {
+            GroupRecord::Group {
+                group,
+                value: Some(value),
+            } => {
+                self.groups.insert(group.clone(), value.clone());
+            }
+            GroupRecord::Group { group, value: None } => {
+                self.groups.remove(group);
+            }
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => {
+                let topics = self.offsets.entry(group.clone()).or_default();
+                topics
+                    .entry(topic.clone())
+                    .or_default()
+                    .insert(*partition, value.clone());
+            }
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value: None,
+            } => {
+                self.remove_offset(group, topic, *partition);
+            }
+        }
+    }
+
+    fn remove_offset(&mut self, group: &str, topic: &str, partition: i32) {
+        // Empty maps are not kept: a group without offsets must look like one that never had any.
+        if let Entry::Occupied(mut topics) = self.offsets.entry(group.to_owned()) {
+            if let Some(partitions) = topics.get_mut().get_mut(topic) {
+                partitions.remove(&partition);
+                if partitions.is_empty() {
+                    topics.get_mut().remove(topic);
+                }
+            }
+            if topics.get().is_empty() {
+                topics.remove();
+            }
+        }
+    }
+
+    /// The group's last recorded generation.
+    pub fn group(&self, group: &str) -> Option<&GroupMetadata> {
+        self.groups.get(group)
+    }
+
+    /// The group's committed offsets, if it has any.
+    pub fn offsets(&self, group: &str) -> Option<&Offsets> {
+        self.offsets.get(group)
+    }
+
+    /// One committed offset.
+    pub fn offset(&self, group: &str, topic: &str, partition: i32) -> Option<&CommittedOffset> {
+        self.offsets.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// Whether the log knows the group, be it only by its offsets.
+    pub fn contains(&self, group: &str) -> bool {
+        self.groups.contains_key(group) || self.offsets.contains_key(group)
+    }
+
+    /// Groups with a recorded generation, in order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = (&String, &GroupMetadata)> {
+        self.groups.iter()
+    }
+
+    /// Groups with committed offsets, in order of their names.
+    pub fn groups_with_offsets(&self) -> impl Iterator<Item = (&String, &Offsets)> {
+        self.offsets.iter()
+    }
+}

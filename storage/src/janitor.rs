@@ -1,0 +1,372 @@
+//! Housekeeping, off the acknowledged path: from WAL to segments, retention, merging, removal.
+//!
+//! The janitor is the one owner of the manifest log. Every change follows one order: write and sync
+//! data, append and sync the manifest, publish to readers, remove files last and after a grace. A
+//! stop between any two steps leaves files that nothing names, which the next start removes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::ballast::Ballast;
+use crate::flush::{self, Flushed};
+use crate::ids::{PartitionId, Timestamp};
+use crate::manifest::{self, ManifestEdit, ManifestLog, PartitionManifest, Record};
+use crate::partition::Partition;
+use crate::retention::{Piece, new_log_start};
+use crate::segment::{self, FileId, SegmentReader, merge};
+use crate::store::Store;
+use crate::wal::WalFile;
+
+/// Merges done per tick at most, so that a flush never waits long behind them.
+const MERGES_PER_TICK_MAX: usize = 4;
+/// Time between two looks at retention.
+const RETENTION_INTERVAL_MS: i64 = 5_000;
+
+/// Why a chore was not done. It is tried again at the next occasion.
+#[derive(Debug, thiserror::Error)]
+pub enum ChoreError {
+    #[error(transparent)]
+    Flush(#[from] flush::FlushError),
+    #[error("manifest: {0}")]
+    Manifest(#[from] manifest::AppendError),
+    #[error("manifest: {0}")]
+    ManifestSync(#[from] manifest::SyncError),
+    #[error("manifest: {0}")]
+    ManifestRoll(#[from] manifest::RollError),
+    #[error(transparent)]
+    Merge(#[from] merge::MergeError),
+    #[error("disk: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Owner of manifests and segment files.
+pub struct Janitor {
+    store: Arc<Store>,
+    manifest: ManifestLog,
+    ballast: Ballast,
+    /// How many partitions name each file; a pack has many.
+    references: HashMap<FileId, usize>,
+    /// Files to remove, and from when on.
+    doomed: Vec<(FileId, Timestamp)>,
+    now: Timestamp,
+    retention_due: Timestamp,
+}
+
+impl Janitor {
+    pub(crate) fn new(store: Arc<Store>, manifest: ManifestLog, now: Timestamp) -> Self {
+        let mut references = HashMap::new();
+        for segment in manifest.partitions().flat_map(|p| &p.segments) {
+            *references.entry(segment.file).or_default() += 1;
+        }
+        let ballast = Ballast::new(Arc::clone(&store.disk), store.options.ballast_bytes);
+        Self {
+            store,
+            manifest,
+            ballast,
+            references,
+            doomed: Vec::new(),
+            now,
+            retention_due: now,
+        }
+    }
+
+    /// What is done about every second.
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), ChoreError> {
+        self.now = now;
+        self.ballast.adjust()?;
+        if now >= self.retention_due {
+            self.retention_due = now + RETENTION_INTERVAL_MS;
+            self.apply_retention();
+        }
+        self.persist_log_starts()?;
+        self.merge_small_segments()?;
+        if self.manifest.roll_is_due() {
+            self.manifest.roll()?;
+        }
+        self.remove_doomed()
+    }
+
+    /// Keeps one zeroed WAL file ready. Failing is fine: the appender will find out.
+    pub fn prepare_spare(&mut self) {
+        if let Err(error) = self.store.pool.prepare_spare() {
+            tracing::debug!(%error, "no spare WAL file");
+        }
+    }
+
+    /// Flushes oldest WAL files until the WAL is within its budgets; at least one if `urgent`.
+    pub fn relieve_wal(&mut self, urgent: bool) -> Result<(), ChoreError> {
+        let mut urgent = urgent;
+        while urgent || self.wal_is_pressed() {
+            let Some(oldest) = self.store.pool.oldest() else {
+                break;
+            };
+            let first_slot = oldest.first_slot;
+            self.flush_file(&oldest)?;
+            drop(oldest);
+            self.store.pool.drain(0);
+            urgent = false;
+            // Still the oldest: it holds what is not synced yet, or a reader has it in hand.
+            if self
+                .store
+                .pool
+                .oldest()
+                .is_some_and(|file| file.first_slot == first_slot)
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn wal_is_pressed(&self) -> bool {
+        let wal = &self.store.options.wal;
+        let index_bytes: u64 = self
+            .store
+            .partitions()
+            .iter()
+            .map(|p| p.log_state().tail_index_bytes())
+            .sum();
+        self.store.pool.live_bytes() + 2 * wal.file_bytes > wal.budget_bytes
+            || index_bytes > self.store.options.tail_index_bytes_max
+    }
+
+    /// Writes everything durable of the partitions that still need `file` into segments.
+    fn flush_file(&mut self, file: &Arc<WalFile>) -> Result<(), ChoreError> {
+        let needing: Vec<_> = self
+            .store
+            .partitions()
+            .into_iter()
+            .filter(|partition| partition.log_state().needs(file))
+            .collect();
+        self.flush(&needing)
+    }
+
+    /// Writes everything durable of all partitions into segments.
+    pub fn flush_all(&mut self) -> Result<(), ChoreError> {
+        let partitions = self.store.partitions();
+        self.flush(&partitions)
+    }
+
+    fn flush(&mut self, partitions: &[Arc<Partition>]) -> Result<(), ChoreError> {
+        self.ballast.adjust()?;
+        let manifest = &self.manifest;
+        let flushed = flush::write(&self.store, partitions, |id| manifest.get(id), self.now)?;
+        let edits = flushed.iter().map(|f| (&*f.partition, f.edit.clone()));
+        let records = self.records(edits);
+        self.commit(&records)?;
+        for Flushed {
+            partition, edit, ..
+        } in flushed
+        {
+            self.publish(&partition, &edit);
+        }
+        Ok(())
+    }
+
+    /// Turns edits into records, with the partition's first version where it has none.
+    fn records<'a>(
+        &self,
+        edits: impl Iterator<Item = (&'a Partition, ManifestEdit)>,
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (partition, edit) in edits {
+            let version = match self.manifest.get(partition.id) {
+                Some(manifest) => manifest.version,
+                None => {
+                    let created = partition.log_state().created;
+                    let first = PartitionManifest::new(partition.id, created);
+                    let version = first.version;
+                    records.push(Record::Full {
+                        manifest: Box::new(first),
+                    });
+                    version
+                }
+            };
+            let edit = Box::new(edit);
+            records.push(Record::Edit {
+                partition: partition.id,
+                version: version + 1,
+                edit,
+            });
+        }
+        records
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), ChoreError> {
+        if !records.is_empty() {
+            self.manifest.append(records)?;
+            self.manifest.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Shows readers what a durable edit changed, and counts references.
+    fn publish(&mut self, partition: &Partition, edit: &ManifestEdit) {
+        for file in &edit.remove_segments {
+            self.release(*file);
+        }
+        for segment in &edit.add_segments {
+            *self.references.entry(segment.file).or_default() += 1;
+        }
+        let reader = |meta: &Arc<_>| {
+            let cache = Arc::clone(&self.store.cache);
+            Arc::new(SegmentReader::new(cache, partition.id, Arc::clone(meta)))
+        };
+        let added = edit.add_segments.iter().map(reader).collect();
+        partition
+            .log_state()
+            .replace(&edit.remove_segments, added, edit.covered_to);
+    }
+
+    fn release(&mut self, file: FileId) {
+        if let Some(count) = self.references.get_mut(&file) {
+            *count -= 1;
+            if *count == 0 {
+                self.references.remove(&file);
+                self.doomed
+                    .push((file, self.now + self.store.options.removal_grace_ms));
+            }
+        }
+    }
+
+    /// Moves log starts up where records are too old or too many.
+    fn apply_retention(&self) {
+        for partition in self.store.partitions() {
+            let (pieces, log_start, settings) = {
+                let log = partition.log_state();
+                (log.pieces(), log.log_start, log.settings)
+            };
+            let start = new_log_start(&pieces, log_start, &settings, self.now);
+            partition.trim(start);
+        }
+    }
+
+    /// Makes moved log starts durable and lets go of what lies below them.
+    fn persist_log_starts(&mut self) -> Result<(), ChoreError> {
+        let moved: Vec<_> = self
+            .store
+            .partitions()
+            .into_iter()
+            .filter_map(|partition| {
+                let known = self.manifest.get(partition.id).map_or(0, |m| m.log_start);
+                let edit = partition.log_state().trim_edit(known)?;
+                Some((partition, edit))
+            })
+            .collect();
+        let records = self.records(moved.iter().map(|(p, edit)| (&**p, edit.clone())));
+        self.commit(&records)?;
+        for (partition, edit) in moved {
+            self.publish(&partition, &edit);
+        }
+        Ok(())
+    }
+
+    fn merge_small_segments(&mut self) -> Result<(), ChoreError> {
+        let mut merges_left = MERGES_PER_TICK_MAX;
+        for partition in self.store.partitions() {
+            while merges_left > 0 && self.merge_once(&partition)? {
+                merges_left -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_once(&mut self, partition: &Partition) -> Result<bool, ChoreError> {
+        let Some(manifest) = self.manifest.get(partition.id).cloned() else {
+            return Ok(false);
+        };
+        let Some(range) = merge::plan(&manifest.segments, &self.store.options.merge) else {
+            return Ok(false);
+        };
+        let inputs = &manifest.segments[range];
+        let output = FileId((self.store.fresh_id)());
+        let disk = Arc::clone(&self.store.disk);
+        let meta = merge::merge(disk, &self.store.cache, partition.id, inputs, output)?;
+        self.store.count_segment(meta.file_len);
+        let edit = ManifestEdit {
+            add_segments: vec![Arc::new(meta)],
+            remove_segments: inputs.iter().map(|input| input.file).collect(),
+            ..ManifestEdit::default()
+        };
+        let records = self.records([(partition, edit.clone())].into_iter());
+        self.commit(&records)?;
+        self.publish(partition, &edit);
+        Ok(true)
+    }
+
+    /// Forgets deleted partitions.
+    pub fn forget(&mut self, partitions: &[Arc<Partition>]) -> Result<(), ChoreError> {
+        let ids: Vec<PartitionId> = partitions.iter().map(|partition| partition.id).collect();
+        let known: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.manifest.get(*id).cloned())
+            .collect();
+        let drops: Vec<_> = known
+            .iter()
+            .map(|m| Record::Drop {
+                partition: m.partition,
+            })
+            .collect();
+        self.commit(&drops)?;
+        for segment in known.iter().flat_map(|manifest| &manifest.segments) {
+            self.release(segment.file);
+        }
+        Ok(())
+    }
+
+    fn remove_doomed(&mut self) -> Result<(), ChoreError> {
+        let now = self.now;
+        let (due, waiting) = self.doomed.drain(..).partition(|(_, from)| *from <= now);
+        self.doomed = waiting;
+        for (file, _) in due {
+            self.store.cache.forget(file);
+            segment::remove(&*self.store.disk, file)?;
+        }
+        Ok(())
+    }
+}
+
+impl crate::partition::LogState {
+    /// What retention may consider: segments, then durable runs.
+    fn pieces(&self) -> Vec<Piece> {
+        let segments = self.segments.iter().map(|segment| {
+            let meta = segment.meta();
+            Piece {
+                end_offset: meta.end_offset,
+                bytes: meta.batch_bytes,
+                max_timestamp: meta.max_timestamp,
+            }
+        });
+        let runs = self.durable_runs().map(|run| Piece {
+            end_offset: run.end_offset,
+            bytes: run.bytes(),
+            max_timestamp: run.max_timestamp,
+        });
+        segments
+            .chain(runs)
+            .filter(|piece| piece.end_offset > self.log_start)
+            .collect()
+    }
+
+    /// The edit that makes a moved log start durable; `None` if it has not moved.
+    fn trim_edit(&self, known_log_start: i64) -> Option<ManifestEdit> {
+        if self.log_start <= known_log_start {
+            return None;
+        }
+        let below = |segment: &&Arc<SegmentReader>| segment.meta().end_offset <= self.log_start;
+        let covered_to = self.covered_to.max(self.log_start);
+        Some(ManifestEdit {
+            log_start: Some(self.log_start),
+            next_offset: Some(covered_to),
+            covered_to: Some(covered_to),
+            epochs: Some(self.epochs.below(covered_to)),
+            remove_segments: self
+                .segments
+                .iter()
+                .filter(below)
+                .map(|s| s.meta().file)
+                .collect(),
+            ..ManifestEdit::default()
+        })
+    }
+}

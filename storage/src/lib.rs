@@ -1,0 +1,49 @@
+//! Tidelog's storage: one write-ahead log, a tail, immutable Arrow files, and the manifests that
+//! name them.
+//!
+//! ```text
+//! Append ─▶ engine ─▶ appender ─▶ wal ─────────▶ (synced) ─▶ answered, high watermark moves
+//!                        │ tail runs                │
+//!                        ▼                          ▼ janitor: flush
+//!            partition ◀─ read plans ◀─────── segments + manifest ─▶ retention, merging, removal
+//! ```
+//!
+//! Invariants that always hold:
+//! - An offset, once acknowledged with [`Ack::Durable`] in [`FlushMode::Sync`], survives a power cut.
+//! - Offsets of a partition are dense, and never given twice.
+//! - Readers never see what a power cut could take back: everything served lies below the high
+//!   watermark.
+//! - Data is durable before a manifest names it; a manifest stops naming it before it is removed.
+//! - No clock, no randomness, no Kafka error code, no async runtime: time and ids are arguments, and
+//!   the [`Disk`](disk::Disk) is a seam.
+//!
+//! Blocking on purpose; whoever calls chooses the thread.
+
+pub mod disk;
+pub mod ids;
+pub mod manifest;
+pub mod partition;
+pub mod segment;
+
+mod appender;
+mod ballast;
+mod engine;
+mod epochs;
+mod flush;
+mod janitor;
+mod producers;
+mod recovery;
+mod retention;
+mod store;
+mod wal;
+
+pub use appender::{
+    Ack, Append, AppendError, AppendSink, Appended, Appender, GroupOutcome, Written,
+};
+pub use engine::Engine;
+pub use janitor::{ChoreError, Janitor};
+pub use partition::{LogSettings, Marks, Partition, ReadError, ReadPlan, Standing, Watch, WatchId};
+pub use producers::SequenceError;
+pub use recovery::{OpenError, Opened, Report, open};
+pub use store::{FlushMode, FreshId, Options, Store};
+pub use wal::{WalOptions, WalSyncer};

@@ -1,0 +1,95 @@
+//! CBOR of types that this room does not own.
+
+/// A partition as `[topic id bytes, index]`.
+pub(super) mod partition {
+    use minicbor::decode::Error;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
+
+    use crate::ids::{PartitionId, TopicId};
+
+    pub(in crate::manifest) fn encode<C, W: Write>(
+        partition: &PartitionId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(2)?
+            .bytes(&partition.topic.0)?
+            .i32(partition.index)?
+            .ok()
+    }
+
+    pub(in crate::manifest) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<PartitionId, Error> {
+        if d.array()? != Some(2) {
+            return Err(Error::message("a partition is an array of two"));
+        }
+        let topic = d
+            .bytes()?
+            .try_into()
+            .map_err(|_| Error::message("a topic id has 16 bytes"))?;
+        Ok(PartitionId {
+            topic: TopicId(topic),
+            index: d.i32()?,
+        })
+    }
+}
+
+/// An incarnation as its 16 bytes.
+pub(super) mod incarnation {
+    use minicbor::decode::Error;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
+
+    use crate::ids::Incarnation;
+
+    pub(in crate::manifest) fn encode<C, W: Write>(
+        incarnation: &Incarnation,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(&incarnation.0)?.ok()
+    }
+
+    pub(in crate::manifest) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Incarnation, Error> {
+        let id = d.bytes()?.try_into();
+        id.map(Incarnation)
+            .map_err(|_| Error::message("an incarnation has 16 bytes"))
+    }
+}
+
+/// Shared segments as a plain array.
+pub(super) mod segments {
+    use std::sync::Arc;
+
+    use minicbor::decode::Error;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encode, Encoder};
+
+    use crate::segment::SegmentMeta;
+
+    pub(in crate::manifest) fn encode<C, W: Write>(
+        segments: &[Arc<SegmentMeta>],
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(segments.len() as u64)?;
+        segments
+            .iter()
+            .try_for_each(|segment| segment.as_ref().encode(e, ctx))
+    }
+
+    pub(in crate::manifest) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Vec<Arc<SegmentMeta>>, Error> {
+        d.array_iter::<SegmentMeta>()?
+            .map(|segment| segment.map(Arc::new))
+            .collect()
+    }
+}

@@ -1,0 +1,340 @@
+//! One partition: what the appender knows of it, and what readers see.
+//!
+//! ```text
+//! log start        covered to                 high watermark        end
+//!     │  segments …    │  tail runs (synced) …        │  unsynced …  │
+//! ```
+//! `log start ≤ covered to ≤ end` and `log start ≤ high watermark ≤ end`. Readers never see past
+//! the high watermark: what lies beyond may vanish with the power.
+//!
+//! Locks: `append` is the appender's own (others only look); `log` is held for moments, never across
+//! I/O. `append` before `log`, where both are needed.
+
+mod read;
+mod tail;
+mod watch;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub(crate) use read::batches_of;
+pub use read::{ReadError, ReadPlan, TimestampHit};
+pub use tail::{BatchRef, Run, Slot, Span, TailMemory};
+pub use watch::{Watch, WatchId};
+
+use crate::epochs::Epochs;
+use crate::ids::{Offset, PartitionId, Timestamp};
+use crate::producers::Producers;
+use crate::segment::{FileId, SegmentReader};
+use crate::wal::WalFile;
+use watch::Watchers;
+
+/// What of a topic's settings concerns its log. `None` means without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogSettings {
+    pub retention_ms: Option<i64>,
+    pub retention_bytes: Option<u64>,
+}
+
+/// Whether a partition still takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Open,
+    /// Its topic is gone.
+    Deleted,
+    /// Durable records are lost; it serves nothing until somebody decides what to do.
+    Damaged(String),
+}
+
+/// The appender's side.
+pub struct AppendState {
+    pub next_offset: Offset,
+    pub leader_epoch: i32,
+    pub producers: Producers,
+    pub standing: Standing,
+}
+
+/// The readers' side.
+pub struct LogState {
+    pub log_start: Offset,
+    /// Everything below is in segments.
+    pub covered_to: Offset,
+    pub high_watermark: Offset,
+    /// Next offset to be written; may be ahead of the high watermark.
+    pub end: Offset,
+    pub leader_epoch: i32,
+    /// Incarnation number under which the partition was made.
+    pub created: u32,
+    pub epochs: Epochs,
+    /// In offset order, without gaps between them up to `covered_to`.
+    pub segments: Vec<Arc<SegmentReader>>,
+    /// In offset order, from `covered_to` (or a little before) to `end`.
+    pub runs: VecDeque<Arc<Run>>,
+    tail_index_bytes: u64,
+    pub settings: LogSettings,
+    pub standing: Standing,
+}
+
+/// What a reader may ask of a partition at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    pub log_start: Offset,
+    pub high_watermark: Offset,
+    /// S: no transaction is open below it and it is durable. Equal to the high watermark until
+    /// transactions come.
+    pub stable_end: Offset,
+    pub leader_epoch: i32,
+}
+
+/// A partition, shared by everybody who deals with it.
+pub struct Partition {
+    pub id: PartitionId,
+    append: Mutex<AppendState>,
+    log: Mutex<LogState>,
+    watchers: Watchers,
+}
+
+impl Partition {
+    pub fn new(id: PartitionId, append: AppendState, log: LogState) -> Self {
+        Self {
+            id,
+            append: Mutex::new(append),
+            log: Mutex::new(log),
+            watchers: Watchers::default(),
+        }
+    }
+
+    /// An empty partition whose first offset is 0.
+    pub fn empty(id: PartitionId, settings: LogSettings) -> Self {
+        Self::new(
+            id,
+            AppendState::new(0, Producers::default()),
+            LogState::new(0, settings),
+        )
+    }
+
+    pub(crate) fn append_state(&self) -> MutexGuard<'_, AppendState> {
+        self.append.lock()
+    }
+
+    pub(crate) fn log_state(&self) -> MutexGuard<'_, LogState> {
+        self.log.lock()
+    }
+
+    pub fn marks(&self) -> Marks {
+        let log = self.log.lock();
+        Marks {
+            log_start: log.log_start,
+            high_watermark: log.high_watermark,
+            stable_end: log.high_watermark,
+            leader_epoch: log.leader_epoch,
+        }
+    }
+
+    /// Tells the partition what the cluster image knows of it. Its leader epoch is the number of
+    /// restarts since it was made.
+    pub(crate) fn claim(&self, created: u32, incarnation_number: u32, settings: LogSettings) {
+        let leader_epoch = incarnation_number.saturating_sub(created) as i32;
+        self.append.lock().leader_epoch = leader_epoch;
+        let mut log = self.log.lock();
+        (log.leader_epoch, log.created, log.settings) = (leader_epoch, created, settings);
+    }
+
+    /// Lets go of everything, so that files can be recycled.
+    pub(crate) fn drop_data(&self) {
+        let mut log = self.log.lock();
+        log.segments.clear();
+        log.runs.clear();
+        log.tail_index_bytes = 0;
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.log.lock().standing.clone()
+    }
+
+    pub fn configure(&self, settings: LogSettings) {
+        self.log.lock().settings = settings;
+    }
+
+    /// Where `epoch` ends (KIP-101): the largest epoch not above it and its end offset.
+    pub fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)> {
+        let log = self.log.lock();
+        log.epochs
+            .end_of(epoch, log.leader_epoch, log.high_watermark)
+    }
+
+    /// Bytes of batches from log start to end, segments and tail.
+    pub fn size_bytes(&self) -> u64 {
+        self.log.lock().size_bytes()
+    }
+
+    /// Changes the standing and wakes everybody who waits.
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.append.lock().standing = standing.clone();
+        self.log.lock().standing = standing;
+        self.watchers.wake();
+    }
+
+    /// Publishes a run that was just written; `durable` when no sync is to be waited for.
+    pub(crate) fn publish(&self, run: Arc<Run>, epoch: i32, durable: bool) {
+        let mut log = self.log.lock();
+        let (first, end) = (run.first_offset, run.end_offset);
+        log.epochs.note(epoch, first);
+        log.end = end;
+        log.push_run(run);
+        if durable {
+            log.high_watermark = end;
+            drop(log);
+            self.watchers.wake();
+        }
+    }
+
+    /// Everything below `offset` is durable.
+    pub(crate) fn advance(&self, offset: Offset) {
+        let mut log = self.log.lock();
+        if offset > log.high_watermark {
+            log.high_watermark = offset;
+            drop(log);
+            self.watchers.wake();
+        }
+    }
+
+    /// Moves the log start up; readers below get out-of-range from now on.
+    pub(crate) fn trim(&self, log_start: Offset) {
+        let mut log = self.log.lock();
+        if log_start > log.log_start {
+            log.log_start = log_start;
+            log.epochs.trim(log_start);
+            drop(log);
+            self.watchers.wake();
+        }
+    }
+
+    /// Makes records below `before` unreadable at once; their bytes go in the background. Answers
+    /// the new log start.
+    ///
+    /// # Errors
+    /// `before` is negative or beyond the high watermark.
+    pub fn delete_records(&self, before: Offset) -> Result<Offset, ReadError> {
+        let marks = self.marks();
+        if before < 0 || before > marks.high_watermark {
+            let Marks {
+                log_start,
+                high_watermark,
+                ..
+            } = marks;
+            return Err(ReadError::OutOfRange {
+                offset: before,
+                log_start,
+                high_watermark,
+            });
+        }
+        self.trim(before);
+        Ok(self.marks().log_start)
+    }
+
+    /// Calls `watch` on every move of the marks or the standing, until `unwatch`.
+    pub fn watch(&self, watch: Arc<dyn Watch>) -> WatchId {
+        self.watchers.add(watch)
+    }
+
+    pub fn unwatch(&self, id: WatchId) {
+        self.watchers.remove(id);
+    }
+
+    /// Producers remembered right now, for inspection: (id, epoch, last sequence, last seen).
+    pub fn producers(&self) -> Vec<(i64, i16, i32, Timestamp)> {
+        let append = self.append.lock();
+        let line = |(id, p): (i64, &crate::producers::Producer)| {
+            (
+                id,
+                p.epoch,
+                p.batches.back().map_or(-1, |b| b.last_sequence),
+                p.last_seen,
+            )
+        };
+        append.producers.iter().map(line).collect()
+    }
+}
+
+impl AppendState {
+    pub(crate) fn new(next_offset: Offset, producers: Producers) -> Self {
+        Self {
+            next_offset,
+            leader_epoch: 0,
+            producers,
+            standing: Standing::Open,
+        }
+    }
+}
+
+impl LogState {
+    /// An empty log that starts at `log_start`.
+    pub(crate) fn new(log_start: Offset, settings: LogSettings) -> Self {
+        Self {
+            log_start,
+            covered_to: log_start,
+            high_watermark: log_start,
+            end: log_start,
+            leader_epoch: 0,
+            created: 0,
+            epochs: Epochs::default(),
+            segments: Vec::new(),
+            runs: VecDeque::new(),
+            tail_index_bytes: 0,
+            settings,
+            standing: Standing::Open,
+        }
+    }
+
+    /// Adds a durable run found at recovery.
+    pub(crate) fn recover_run(&mut self, run: Arc<Run>, epoch: i32) {
+        self.epochs.note(epoch, run.first_offset);
+        (self.high_watermark, self.end) = (run.end_offset, run.end_offset);
+        self.push_run(run);
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        let segments: u64 = self.segments.iter().map(|s| s.meta().batch_bytes).sum();
+        let tail: u64 = self.runs.iter().map(|run| run.bytes()).sum();
+        segments + tail
+    }
+
+    /// Memory that the tail's bookkeeping takes, about.
+    pub(crate) fn tail_index_bytes(&self) -> u64 {
+        self.tail_index_bytes
+    }
+
+    /// True if a tail run lies in `file`.
+    pub(crate) fn needs(&self, file: &Arc<WalFile>) -> bool {
+        self.runs.front().is_some_and(|run| run.slot.is_in(file))
+    }
+
+    fn push_run(&mut self, run: Arc<Run>) {
+        self.tail_index_bytes += run.index_bytes();
+        self.runs.push_back(run);
+    }
+
+    /// Swaps segments and drops tail runs that are covered now.
+    pub(crate) fn replace(
+        &mut self,
+        removed: &[FileId],
+        added: Vec<Arc<SegmentReader>>,
+        covered_to: Option<Offset>,
+    ) {
+        self.segments
+            .retain(|segment| !removed.contains(&segment.meta().file));
+        self.segments.extend(added);
+        self.segments
+            .sort_by_key(|segment| segment.meta().base_offset);
+        self.covered_to = covered_to.unwrap_or(self.covered_to);
+        while let Some(run) = self
+            .runs
+            .pop_front_if(|run| run.end_offset <= self.covered_to)
+        {
+            self.tail_index_bytes -= run.index_bytes();
+        }
+    }
+}

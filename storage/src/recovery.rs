@@ -1,0 +1,332 @@
+//! Opening storage: manifests, then the WAL, then a new incarnation.
+//!
+//! ```text
+//! manifest log ─▶ partitions up to covered_to ─┐
+//! WAL scan ─────▶ tail runs, producers ────────┴▶ sync what was replayed ─▶ SEAL ─▶ serve
+//! ```
+//! Only footers are read of slots that were synced, so the time depends on the number of batches,
+//! not on their bytes. An entry that does not continue its partition means that durable records are
+//! lost: that partition is marked damaged, the others are served.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::appender::Appender;
+use crate::disk::Disk;
+use crate::epochs::Epochs;
+use crate::ids::{Incarnation, PartitionId, Timestamp};
+use crate::janitor::Janitor;
+use crate::manifest::{self, ManifestLog, PartitionManifest, Record};
+use crate::partition::{
+    AppendState, BatchRef, LogSettings, LogState, Partition, Run, Slot, Standing,
+};
+use crate::producers::Producers;
+use crate::segment::{self, SegmentCache, SegmentReader};
+use crate::store::{FreshId, Options, Store};
+use crate::wal::{
+    self, Chain, EntryKind, FooterEntry, Found, Resume, SlotPlace, SlotRead, WalFile, WalPool,
+    WalSyncer, WalWriter,
+};
+
+/// Why storage could not be opened. Nothing was changed that a later attempt could miss.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("disk: {0}")]
+    Io(#[from] io::Error),
+    #[error("manifest log: {0}")]
+    Manifest(#[from] manifest::OpenError),
+    #[error("manifest log: {0}")]
+    ManifestAppend(#[from] manifest::AppendError),
+    #[error("manifest log: {0}")]
+    ManifestSync(#[from] manifest::SyncError),
+}
+
+/// The parts, ready to be driven (by [`Engine`](crate::engine::Engine), or step by step).
+pub struct Opened {
+    pub store: Arc<Store>,
+    pub appender: Appender,
+    pub syncer: Arc<WalSyncer>,
+    pub janitor: Janitor,
+    pub report: Report,
+}
+
+/// What recovery found, for one log line and the curious.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub incarnation_number: u32,
+    pub partitions: usize,
+    pub slots_replayed: usize,
+    pub batches_replayed: u64,
+    /// Numbers of durable slots that could not be read.
+    pub lost_slots: Vec<u64>,
+    /// Partitions with a hole in what was durable.
+    pub damaged: Vec<(PartitionId, String)>,
+    /// The log was cut at a slot torn by a power cut.
+    pub torn: bool,
+}
+
+/// Opens what is on `disk`, or starts anew on an empty one.
+pub fn open(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    fresh_id: FreshId,
+    now: Timestamp,
+) -> Result<Opened, OpenError> {
+    segment::prepare(&*disk)?;
+    let (mut manifest, recovered) = ManifestLog::open(Arc::clone(&disk))?;
+    remove_orphans(&*disk, &manifest)?;
+    let cache = SegmentCache::new(
+        Arc::clone(&disk),
+        options.open_files_max,
+        options.index_cache_bytes,
+    );
+    let (pool, names) = WalPool::open(Arc::clone(&disk), options.wal)?;
+    let pool = Arc::new(pool);
+
+    let incarnations: Vec<Incarnation> = recovered.incarnations.iter().map(|(id, _)| *id).collect();
+    let chain = wal::scan(&*disk, &names, &incarnations)?;
+    let mut replay = Replay::new(Arc::new(cache), &manifest, now);
+    let end = replay.run(&chain, &pool)?;
+    chain.sync(&*disk)?;
+
+    let number = recovered
+        .incarnations
+        .last()
+        .map_or(0, |(_, number)| number + 1);
+    let incarnation = Incarnation(fresh_id());
+    manifest.append(&[Record::Incarnation {
+        id: incarnation,
+        number,
+    }])?;
+    manifest.sync()?;
+    let (cache, partitions, mut report) = replay.finish();
+    report.incarnation_number = number;
+    report.partitions = partitions.len();
+    report.lost_slots.extend(&chain.lost);
+
+    let resume = Resume {
+        incarnation,
+        next_slot: end.next_slot,
+        prev_crc: end.prev_crc,
+    };
+    let mut writer = WalWriter::new(Arc::clone(&pool), resume);
+    let syncer = writer.syncer();
+    writer.write_note(EntryKind::Seal, &incarnation.0)?;
+    syncer.sync()?;
+    let store = Store::new(disk, options, pool, cache, fresh_id, number, partitions);
+    let store = Arc::new(store);
+    let appender = Appender::new(writer, Arc::clone(&store));
+    let janitor = Janitor::new(Arc::clone(&store), manifest, now);
+    Ok(Opened {
+        store,
+        appender,
+        syncer,
+        janitor,
+        report,
+    })
+}
+
+/// Removes complete segment files that no manifest names: a stop came before they were committed,
+/// or before they were removed.
+fn remove_orphans(disk: &dyn Disk, manifest: &ManifestLog) -> io::Result<()> {
+    let named: std::collections::HashSet<_> = manifest
+        .partitions()
+        .flat_map(|p| p.segments.iter().map(|s| s.file))
+        .collect();
+    for file in segment::list(disk)? {
+        if !named.contains(&file) {
+            segment::remove(disk, file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the chain of slots ends.
+struct ChainEnd {
+    next_slot: u64,
+    prev_crc: u32,
+}
+
+struct Replay {
+    cache: Arc<SegmentCache>,
+    partitions: HashMap<PartitionId, (AppendState, LogState)>,
+    now: Timestamp,
+    report: Report,
+}
+
+impl Replay {
+    fn new(cache: Arc<SegmentCache>, manifest: &ManifestLog, now: Timestamp) -> Self {
+        let partitions = manifest
+            .partitions()
+            .map(|known| (known.partition, from_manifest(known, &cache)))
+            .collect();
+        Self {
+            cache,
+            partitions,
+            now,
+            report: Report::default(),
+        }
+    }
+
+    /// Replays every slot that counts and claims or releases the WAL's files.
+    fn run(&mut self, chain: &Chain, pool: &WalPool) -> Result<ChainEnd, OpenError> {
+        let files = claim_files(chain, pool)?;
+        let mut end = ChainEnd {
+            next_slot: chain.low_slot,
+            prev_crc: 0,
+        };
+        for found in &chain.slots {
+            match chain.read(found)? {
+                SlotRead::Entries(entries) => {
+                    if let Some(file) = &files[found.file] {
+                        self.apply(found, file, &entries);
+                    }
+                }
+                SlotRead::Torn => {
+                    self.report.torn = true;
+                    break;
+                }
+                SlotRead::Lost(error) => {
+                    tracing::error!(slot = found.header.number, %error, "a durable slot is damaged");
+                    self.report.lost_slots.push(found.header.number);
+                }
+            }
+            self.report.slots_replayed += 1;
+            end = ChainEnd {
+                next_slot: found.header.number + 1,
+                prev_crc: found.header.header_crc,
+            };
+        }
+        Ok(end)
+    }
+
+    fn apply(&mut self, found: &Found, file: &Arc<WalFile>, entries: &[FooterEntry]) {
+        let place = SlotPlace {
+            number: found.header.number,
+            file: Arc::clone(file),
+            pos: found.pos,
+        };
+        let slot = Slot::on_disk(place);
+        let data = |entry: &&FooterEntry| entry.kind == EntryKind::Data;
+        let data: Vec<_> = entries.iter().filter(data).collect();
+        for of_partition in data.chunk_by(|a, b| a.partition == b.partition) {
+            self.apply_run(&slot, of_partition);
+        }
+    }
+
+    /// Appends what one slot holds of one partition to its tail.
+    fn apply_run(&mut self, slot: &Arc<Slot>, entries: &[&FooterEntry]) {
+        let id = entries[0].partition;
+        let (append, log) = self.partitions.entry(id).or_insert_with(new_partition);
+        let covered_to = log.covered_to.max(log.log_start);
+        let uncovered = entries.partition_point(|e| e.batch.last_offset() < covered_to);
+        let entries = &entries[uncovered..];
+        let Some(first) = entries.first() else { return };
+        if log.standing != Standing::Open {
+            return;
+        }
+        if first.batch.base_offset > append.next_offset {
+            let why = format!(
+                "offsets {} to {} were durable and cannot be read any more",
+                append.next_offset,
+                first.batch.base_offset - 1
+            );
+            tracing::error!(partition = %id, why, "partition is damaged");
+            self.report.damaged.push((id, why.clone()));
+            append.standing = Standing::Damaged(why.clone());
+            log.standing = Standing::Damaged(why);
+            return;
+        }
+        for entry in entries {
+            append.producers.apply(&entry.batch, self.now);
+            self.report.batches_replayed += 1;
+        }
+        let run = run_of(slot, entries);
+        append.next_offset = run.end_offset;
+        log.recover_run(Arc::new(run), first.batch.partition_leader_epoch);
+    }
+
+    fn finish(
+        self,
+    ) -> (
+        Arc<SegmentCache>,
+        HashMap<PartitionId, Arc<Partition>>,
+        Report,
+    ) {
+        let whole = |(id, (append, log))| (id, Arc::new(Partition::new(id, append, log)));
+        (
+            self.cache,
+            self.partitions.into_iter().map(whole).collect(),
+            self.report,
+        )
+    }
+}
+
+/// Opens the files that hold slots that count, oldest first; the others may be written over.
+fn claim_files(chain: &Chain, pool: &WalPool) -> Result<Vec<Option<Arc<WalFile>>>, OpenError> {
+    let mut spans: Vec<Option<(u64, u64)>> = vec![None; chain.files.len()];
+    for found in &chain.slots {
+        let number = found.header.number;
+        let span = spans[found.file].get_or_insert((number, number));
+        span.1 = number;
+    }
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_by_key(|at| spans[*at].map_or(u64::MAX, |(first, _)| first));
+    let mut files = vec![None; spans.len()];
+    for at in order {
+        let name = &chain.files[at].name;
+        match spans[at] {
+            Some((first, last)) => files[at] = Some(pool.adopt(name, first, last)?),
+            None => pool.release(name, chain.low_slot)?,
+        }
+    }
+    Ok(files)
+}
+
+fn run_of(slot: &Arc<Slot>, entries: &[&FooterEntry]) -> Run {
+    let first_offset = entries[0].batch.base_offset;
+    let last = entries[entries.len() - 1];
+    let refs = entries.iter().map(|entry| BatchRef {
+        last_delta: (entry.batch.last_offset() - first_offset) as u32,
+        pos: entry.pos,
+    });
+    let max_timestamp = entries
+        .iter()
+        .map(|e| e.batch.max_timestamp)
+        .max()
+        .unwrap_or(-1);
+    Run::new(
+        Arc::clone(slot),
+        first_offset,
+        max_timestamp,
+        refs.collect(),
+        last.pos + last.len,
+    )
+}
+
+fn new_partition() -> (AppendState, LogState) {
+    (
+        AppendState::new(0, Producers::default()),
+        LogState::new(0, LogSettings::default()),
+    )
+}
+
+fn from_manifest(known: &PartitionManifest, cache: &Arc<SegmentCache>) -> (AppendState, LogState) {
+    let producers = Producers::restore(&known.producers);
+    let append = AppendState::new(known.next_offset.max(known.covered_to), producers);
+    let mut log = LogState::new(known.log_start, LogSettings::default());
+    let reader = |meta: &Arc<_>| {
+        Arc::new(SegmentReader::new(
+            Arc::clone(cache),
+            known.partition,
+            Arc::clone(meta),
+        ))
+    };
+    log.segments = known.segments.iter().map(reader).collect();
+    log.covered_to = known.covered_to;
+    (log.high_watermark, log.end) = (append.next_offset, append.next_offset);
+    log.created = known.created_incarnation;
+    log.epochs = Epochs::new(known.epochs.clone());
+    (append, log)
+}

@@ -1,0 +1,290 @@
+//! The WAL's files: zeroed ahead, written front to back, recycled.
+//!
+//! A file is *live* while a slot in it may still be needed. Whoever needs one (a tail run, a read
+//! under way) holds the file's `Arc`; files leave strictly oldest first, once nobody does. A file
+//! that left is *drained*: its slots may still be named by the low slot of a synced slot, so it is
+//! *free* for new slots only when a higher low slot is durable. Names say nothing: recovery goes by
+//! the slots inside.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::disk::{BLOCK, Disk, DiskFile, WriteMode};
+
+/// Directory of the WAL's files, below the data directory.
+pub const WAL_DIR: &str = "wal";
+
+/// Sizes and mode of the WAL.
+#[derive(Debug, Clone, Copy)]
+pub struct WalOptions {
+    /// Size of one file in bytes, a multiple of [`BLOCK`].
+    pub file_bytes: u64,
+    /// All files together may take this many bytes; one more file is allowed when only that lets
+    /// the WAL move on.
+    pub budget_bytes: u64,
+    pub mode: WriteMode,
+}
+
+/// One file with slots that may be needed.
+pub struct WalFile {
+    pub name: String,
+    pub len: u64,
+    /// Number of the first slot in it.
+    pub first_slot: u64,
+    last_slot: AtomicU64,
+    writer: Arc<dyn DiskFile>,
+    reader: Arc<dyn DiskFile>,
+}
+
+impl WalFile {
+    /// Reads bytes of a slot by their position in the file.
+    pub fn read_exact_at(&self, buf: &mut [u8], pos: u64) -> io::Result<()> {
+        self.reader.read_exact_at(buf, pos)
+    }
+
+    pub(super) fn write_slot(&self, number: u64, bytes: &[u8], pos: u64) -> io::Result<()> {
+        self.writer.write_all_at(bytes, pos)?;
+        self.last_slot.store(number, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.writer.sync()
+    }
+}
+
+/// Why no file could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// Waiting helps: segments must be written first.
+    #[error("the WAL has used up its budget")]
+    Budget,
+    /// Waiting does not help until somebody makes room.
+    #[error("no space for a WAL file: {0}")]
+    NoSpace(io::Error),
+}
+
+/// Whether a new file must fit the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    Keep,
+    Exceed,
+}
+
+struct Spare {
+    name: String,
+    len: u64,
+}
+
+#[derive(Default)]
+struct Files {
+    live: VecDeque<Arc<WalFile>>,
+    /// Left the live queue; usable once the durable low slot passed the number given.
+    drained: Vec<(Spare, u64)>,
+    free: Vec<Spare>,
+    /// Bytes of all of them.
+    total_bytes: u64,
+    next_name: u64,
+}
+
+/// All files of the WAL.
+pub struct WalPool {
+    disk: Arc<dyn Disk>,
+    options: WalOptions,
+    files: Mutex<Files>,
+}
+
+impl WalPool {
+    /// Lists what is there; every file starts as unclaimed and must be `adopt`ed or `free`d.
+    pub fn open(disk: Arc<dyn Disk>, options: WalOptions) -> io::Result<(Self, Vec<String>)> {
+        disk.create_dir(WAL_DIR)?;
+        let names = disk.list(WAL_DIR)?;
+        let highest = names
+            .iter()
+            .filter_map(|n| n.strip_suffix(".wal")?.parse::<u64>().ok())
+            .max();
+        let files = Files {
+            next_name: highest.map_or(0, |n| n + 1),
+            ..Files::default()
+        };
+        Ok((
+            Self {
+                disk,
+                options,
+                files: Mutex::new(files),
+            },
+            names,
+        ))
+    }
+
+    pub fn options(&self) -> &WalOptions {
+        &self.options
+    }
+
+    /// Keeps a file of an earlier incarnation alive; called oldest first.
+    pub fn adopt(&self, name: &str, first_slot: u64, last_slot: u64) -> io::Result<Arc<WalFile>> {
+        let mut files = self.files.lock();
+        let file = self.open_file(name, first_slot)?;
+        file.last_slot.store(last_slot, Ordering::Release);
+        files.total_bytes += file.len;
+        files.live.push_back(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Takes a file of an earlier incarnation whose slots nobody needs.
+    pub fn release(&self, name: &str, low_slot_needed: u64) -> io::Result<()> {
+        let len = self.disk.open(&path(name))?.len()?;
+        let spare = Spare {
+            name: name.to_owned(),
+            len,
+        };
+        let mut files = self.files.lock();
+        files.total_bytes += len;
+        files.drained.push((spare, low_slot_needed));
+        Ok(())
+    }
+
+    /// A file to write next, with room for `min_len` bytes, beginning with slot `first_slot`. A
+    /// note of the WAL itself may go beyond the budget.
+    pub fn take(
+        &self,
+        min_len: u64,
+        first_slot: u64,
+        budget: Budget,
+    ) -> Result<Arc<WalFile>, TakeError> {
+        let mut files = self.files.lock();
+        let fitting = files.free.iter().position(|spare| spare.len >= min_len);
+        let name = match fitting {
+            Some(at) => files.free.swap_remove(at).name,
+            None => self.make_room(&mut files, min_len, budget)?.name,
+        };
+        let file = self
+            .open_file(&name, first_slot)
+            .map_err(TakeError::NoSpace)?;
+        files.live.push_back(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Makes one free file ahead of need, if there is none and the budget allows it.
+    pub fn prepare_spare(&self) -> Result<(), TakeError> {
+        let mut files = self.files.lock();
+        if files.free.is_empty() && files.drained.is_empty() {
+            let spare = self.make_room(&mut files, 0, Budget::Keep)?;
+            files.free.push(spare);
+        }
+        Ok(())
+    }
+
+    fn make_room(
+        &self,
+        files: &mut Files,
+        min_len: u64,
+        budget: Budget,
+    ) -> Result<Spare, TakeError> {
+        let len = min_len
+            .max(self.options.file_bytes)
+            .next_multiple_of(BLOCK as u64);
+        let within = files.total_bytes + len <= self.options.budget_bytes;
+        // Drained files wait for a slot to be written, so writing must not wait for them.
+        let may_exceed =
+            budget == Budget::Exceed || !files.drained.is_empty() || files.live.is_empty();
+        if !within && !may_exceed {
+            return Err(TakeError::Budget);
+        }
+        let spare = Spare {
+            name: format!("{:08}.wal", files.next_name),
+            len,
+        };
+        let made = self
+            .disk
+            .create_zeroed(&path(&spare.name), len)
+            .and_then(|()| self.disk.sync_dir(WAL_DIR));
+        made.map_err(TakeError::NoSpace)?;
+        files.next_name += 1;
+        files.total_bytes += len;
+        Ok(spare)
+    }
+
+    fn open_file(&self, name: &str, first_slot: u64) -> io::Result<Arc<WalFile>> {
+        let writer = self.disk.open_write(&path(name), self.options.mode)?;
+        let reader = self.disk.open(&path(name))?;
+        let len = reader.len()?;
+        let last_slot = AtomicU64::new(first_slot);
+        Ok(Arc::new(WalFile {
+            name: name.to_owned(),
+            len,
+            first_slot,
+            last_slot,
+            writer,
+            reader,
+        }))
+    }
+
+    /// Moves files that nobody needs out of the live queue, oldest first; never the newest.
+    /// Answers the low slot: the first that may be needed, or `next_slot` if none is.
+    pub fn drain(&self, next_slot: u64) -> u64 {
+        let mut files = self.files.lock();
+        while files.live.len() > 1 && Arc::strong_count(&files.live[0]) == 1 {
+            let Some(file) = files.live.pop_front() else {
+                break;
+            };
+            let needed = file.last_slot.load(Ordering::Acquire) + 1;
+            files.drained.push((
+                Spare {
+                    name: file.name.clone(),
+                    len: file.len,
+                },
+                needed,
+            ));
+        }
+        files.live.front().map_or(next_slot, |file| file.first_slot)
+    }
+
+    /// Tells that a slot carrying `low_slot` is durable: drained files below it become free.
+    pub fn low_slot_is_durable(&self, low_slot: u64) -> io::Result<()> {
+        let mut files = self.files.lock();
+        let (ready, waiting): (Vec<_>, Vec<_>) = files
+            .drained
+            .drain(..)
+            .partition(|(_, needed)| *needed <= low_slot);
+        files.drained = waiting;
+        for (spare, _) in ready {
+            let oversized = spare.len != self.options.file_bytes;
+            if oversized || files.total_bytes > self.options.budget_bytes {
+                self.disk.remove(&path(&spare.name))?;
+                files.total_bytes -= spare.len;
+            } else {
+                files.free.push(spare);
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest live file, unless it is the one being written.
+    pub fn oldest(&self) -> Option<Arc<WalFile>> {
+        let files = self.files.lock();
+        if files.live.len() > 1 {
+            files.live.front().cloned()
+        } else {
+            None
+        }
+    }
+
+    /// Bytes of live files; the measure against the budget.
+    pub fn live_bytes(&self) -> u64 {
+        self.files.lock().live.iter().map(|file| file.len).sum()
+    }
+
+    /// Bytes of all files on disk.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.lock().total_bytes
+    }
+}
+
+pub(super) fn path(name: &str) -> String {
+    format!("{WAL_DIR}/{name}")
+}

@@ -1,0 +1,192 @@
+//! Writes slots, one after the other; syncing them is the syncer's business.
+//!
+//! Order of life of a slot: `reserve` (space is there) → `write` → [`WalSyncer::sync`]. Offsets are
+//! given out only between the first two, so a full disk is known before an offset exists.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::pool::{Budget, TakeError, WalFile, WalPool};
+use super::slot::{EntryKind, SlotBuilder, SlotContext, SlotHeader};
+use crate::ids::Incarnation;
+
+/// Where a slot lies.
+#[derive(Clone)]
+pub struct SlotPlace {
+    pub number: u64,
+    pub file: Arc<WalFile>,
+    /// Position of the slot in its file.
+    pub pos: u64,
+}
+
+/// Where the chain of slots continues.
+#[derive(Debug, Clone, Copy)]
+pub struct Resume {
+    pub incarnation: Incarnation,
+    pub next_slot: u64,
+    pub prev_crc: u32,
+}
+
+struct Active {
+    file: Arc<WalFile>,
+    pos: u64,
+}
+
+/// The one writer of a WAL.
+pub struct WalWriter {
+    pool: Arc<WalPool>,
+    incarnation: Incarnation,
+    next_slot: u64,
+    prev_crc: u32,
+    active: Option<Active>,
+    syncer: Arc<WalSyncer>,
+}
+
+impl WalWriter {
+    pub fn new(pool: Arc<WalPool>, resume: Resume) -> Self {
+        let syncer = Arc::new(WalSyncer {
+            pool: Arc::clone(&pool),
+            state: Mutex::new(SyncState {
+                unsynced: Vec::new(),
+                written: resume.next_slot,
+                written_low: 0,
+                synced: resume.next_slot,
+            }),
+        });
+        Self {
+            pool,
+            incarnation: resume.incarnation,
+            next_slot: resume.next_slot,
+            prev_crc: resume.prev_crc,
+            active: None,
+            syncer,
+        }
+    }
+
+    pub fn syncer(&self) -> Arc<WalSyncer> {
+        Arc::clone(&self.syncer)
+    }
+
+    /// Makes sure the next slot of up to `len` bytes has its space on disk.
+    pub fn reserve(&mut self, len: usize) -> Result<(), TakeError> {
+        self.reserve_within(len, Budget::Keep)
+    }
+
+    fn reserve_within(&mut self, len: usize, budget: Budget) -> Result<(), TakeError> {
+        let len = len as u64;
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|a| a.pos + len <= a.file.len)
+        {
+            return Ok(());
+        }
+        let file = self.pool.take(len, self.next_slot, budget)?;
+        self.active = Some(Active { file, pos: 0 });
+        Ok(())
+    }
+
+    /// Writes a slot into reserved space. After an error nothing more may be written.
+    pub fn write(&mut self, builder: SlotBuilder) -> io::Result<(SlotPlace, SlotHeader, Bytes)> {
+        let context = SlotContext {
+            incarnation: self.incarnation,
+            number: self.next_slot,
+            prev_crc: self.prev_crc,
+            synced_to: self.syncer.synced_to(),
+            low_slot: self.pool.drain(self.next_slot),
+        };
+        let (header, bytes) = builder.finish(context);
+        let active = self.active.as_mut().ok_or(io::ErrorKind::StorageFull)?;
+        active.file.write_slot(header.number, &bytes, active.pos)?;
+        let place = SlotPlace {
+            number: header.number,
+            file: Arc::clone(&active.file),
+            pos: active.pos,
+        };
+        active.pos += bytes.len() as u64;
+        self.next_slot += 1;
+        self.prev_crc = header.header_crc;
+        self.syncer.slot_written(&place.file, &header);
+        Ok((place, header, bytes))
+    }
+
+    /// Writes a slot that holds one note (seal, close).
+    pub fn write_note(&mut self, kind: EntryKind, note: &[u8]) -> io::Result<SlotPlace> {
+        let mut builder = SlotBuilder::new(1, note.len());
+        builder.push_note(kind, note);
+        let len = super::slot::slot_len(1, note.len());
+        self.reserve_within(len, Budget::Exceed)
+            .map_err(io::Error::other)?;
+        self.write(builder).map(|(place, _, _)| place)
+    }
+
+    /// Share of the active file already written, 0 to 1; 1 when there is none.
+    pub fn fill(&self) -> f64 {
+        self.active
+            .as_ref()
+            .map_or(1.0, |a| a.pos as f64 / a.file.len as f64)
+    }
+
+    pub fn next_slot(&self) -> u64 {
+        self.next_slot
+    }
+}
+
+struct SyncState {
+    /// Files with slots that no sync covers yet.
+    unsynced: Vec<Arc<WalFile>>,
+    /// Slots below this number are written.
+    written: u64,
+    /// Low slot carried by the newest written slot.
+    written_low: u64,
+    /// Slots below this number are synced.
+    synced: u64,
+}
+
+/// Makes written slots durable; may run beside the writer.
+pub struct WalSyncer {
+    pool: Arc<WalPool>,
+    state: Mutex<SyncState>,
+}
+
+impl WalSyncer {
+    fn slot_written(&self, file: &Arc<WalFile>, header: &SlotHeader) {
+        let mut state = self.state.lock();
+        if !state
+            .unsynced
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, file))
+        {
+            state.unsynced.push(Arc::clone(file));
+        }
+        state.written = header.number + 1;
+        state.written_low = header.low_slot;
+    }
+
+    /// Slots below this number are durable.
+    pub fn synced_to(&self) -> u64 {
+        self.state.lock().synced
+    }
+
+    /// Syncs everything written before the call; answers the new `synced_to`. After an error the
+    /// state of those slots is unknown: never call again on this WAL.
+    pub fn sync(&self) -> io::Result<u64> {
+        let (files, written, low) = {
+            let mut state = self.state.lock();
+            (
+                std::mem::take(&mut state.unsynced),
+                state.written,
+                state.written_low,
+            )
+        };
+        for file in &files {
+            file.sync()?;
+        }
+        self.state.lock().synced = written;
+        self.pool.low_slot_is_durable(low)?;
+        Ok(written)
+    }
+}

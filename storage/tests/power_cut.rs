@@ -1,0 +1,98 @@
+//! The power goes at every step of a scripted run, and at random steps of random runs. What comes
+//! back must hold everything that was acknowledged and nothing that was not sent, and must go on.
+
+mod world;
+
+use rand::Rng as _;
+use world::{PowerCut, World};
+
+/// Random runs in the test command; `TIDELOG_SEEDS` asks for more.
+const SEEDS: u64 = 10_000;
+
+fn act(world: &mut World, action: u32) -> Result<(), PowerCut> {
+    match action {
+        0..=5 => world.append(),
+        6..=8 => world.sync(),
+        9..=10 => world.relieve(),
+        11 => world.tick(),
+        12 => world.retain(),
+        _ => {
+            world.close()?;
+            world.restart(false)
+        }
+    }
+}
+
+/// Appends, flushes, merges, trims, stops and starts: every kind of file is written.
+fn script(world: &mut World) -> Result<(), PowerCut> {
+    world.open()?;
+    for round in 0..3 {
+        for action in [
+            0, 0, 6, 0, 6, 9, 0, 0, 6, 11, 0, 6, 10, 11, 12, 0, 6, 9, 9, 11, 0,
+        ] {
+            act(world, action)?;
+        }
+        if round == 1 {
+            act(world, 13)?;
+        }
+    }
+    world.close()
+}
+
+#[test]
+fn the_power_goes_at_every_step_of_a_script() {
+    let mut whole = World::new(1);
+    script(&mut whole).expect("nothing cuts this one");
+    let steps = whole.disk.steps();
+    assert!(steps > 100, "the script takes {steps} steps");
+    for step in 1..=steps {
+        // The clean restart in the script begins a new disk, so later steps need no second count.
+        let mut world = World::new(1);
+        world.disk.cut_power_at(step);
+        let _ = script(&mut world);
+        recover_and_go_on(&mut world);
+    }
+}
+
+fn recover_and_go_on(world: &mut World) {
+    world.restart(true).expect("the power is back");
+    world.check();
+    for action in [0, 6, 0, 9, 0, 6, 11] {
+        act(world, action).expect("the power is on");
+    }
+    world.sync().expect("the power is on");
+    world.check();
+}
+
+#[test]
+fn the_power_goes_at_random_steps_of_random_runs() {
+    let seeds = std::env::var("TIDELOG_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        let run = std::panic::catch_unwind(|| random_run(seed));
+        assert!(run.is_ok(), "failed with seed {seed}");
+    }
+}
+
+fn random_run(seed: u64) {
+    let mut world = World::new(seed);
+    world.open().expect("a fresh disk");
+    for _life in 0..world.rng.random_range(1..4) {
+        let cut_after = world.rng.random_range(1..60);
+        world.disk.cut_power_at(world.disk.steps() + cut_after);
+        for _ in 0..40 {
+            let action = world.rng.random_range(0..13);
+            if act(&mut world, action).is_err() {
+                break;
+            }
+        }
+        let mut power_cut = world.rng.random_range(0..4) > 0;
+        // After a mere kill the planned cut may still come, in the middle of recovery.
+        while world.restart(power_cut).is_err() {
+            power_cut = true;
+        }
+        world.check();
+    }
+}

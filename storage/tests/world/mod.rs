@@ -1,0 +1,446 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+//! Storage on a simulated disk, driven one step at a time, beside a plain model of what it was told.
+//!
+//! The model knows every batch that was handed over and whether it was acknowledged as durable.
+//! After any wreck the recovered log of each partition must be a prefix of what was handed over that
+//! holds at least everything acknowledged, byte for byte, and the producers must be recognised.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tidelog_records::{BatchBuilder, BatchHeader};
+use tidelog_storage::disk::{Disk, SimDisk, WriteMode};
+use tidelog_storage::ids::{PartitionId, TopicId};
+use tidelog_storage::segment::merge::MergePolicy;
+use tidelog_storage::{
+    Ack, Append, AppendError, AppendSink, Appended, FlushMode, GroupOutcome, LogSettings, Opened,
+    Options, Partition, WalOptions, Written,
+};
+
+pub const PARTITIONS: i32 = 4;
+
+/// Small enough that a few dozen batches go through every file there is.
+pub fn options() -> Options {
+    Options {
+        wal: WalOptions {
+            file_bytes: 16 << 10,
+            budget_bytes: 80 << 10,
+            mode: WriteMode::Buffered,
+        },
+        flush_mode: FlushMode::Sync,
+        tail_memory_bytes: 12 << 10,
+        slot_bytes_max: 12 << 10,
+        slot_bytes_while_syncing: 1 << 10,
+        segment_bytes_min: 6 << 10,
+        segment_bytes_max: 10 << 10,
+        tail_index_bytes_max: 1 << 20,
+        merge: MergePolicy {
+            target_bytes: 8 << 10,
+            members_min: 3,
+            members_max: 8,
+        },
+        producer_idle_ms_max: i64::MAX,
+        removal_grace_ms: 0,
+        ballast_bytes: 0,
+        open_files_max: 8,
+        index_cache_bytes: 4 << 10,
+    }
+}
+
+/// One batch as the model knows it.
+#[derive(Debug, Clone)]
+struct Sent {
+    base_offset: i64,
+    next_offset: i64,
+    /// Base offset and leader epoch cut off: those are the broker's to write.
+    body: Bytes,
+    header: BatchHeader,
+    original: Bytes,
+    acked: bool,
+}
+
+#[derive(Default)]
+struct PartitionModel {
+    sent: Vec<Sent>,
+    next_offset: i64,
+    next_sequence: i32,
+    log_start_max: i64,
+}
+
+/// Answers of one group, by tag.
+#[derive(Default)]
+struct Answers(Mutex<HashMap<usize, Result<Appended, AppendError>>>);
+
+impl AppendSink for Answers {
+    fn appended(&self, tag: usize, outcome: Result<Appended, AppendError>) {
+        let before = self.0.lock().insert(tag, outcome);
+        assert!(before.is_none(), "append {tag} was answered twice");
+    }
+}
+
+pub struct World {
+    pub disk: SimDisk,
+    opened: Option<Opened>,
+    model: HashMap<PartitionId, PartitionModel>,
+    waiting: Vec<Written>,
+    answers: Arc<Answers>,
+    /// What each outstanding tag stands for: partition and index into `sent`.
+    tags: HashMap<usize, (PartitionId, usize)>,
+    next_tag: usize,
+    ids: Arc<AtomicU64>,
+    now: i64,
+    pub rng: StdRng,
+}
+
+/// The power went.
+#[derive(Debug)]
+pub struct PowerCut;
+
+pub fn partition_id(index: i32) -> PartitionId {
+    PartitionId {
+        topic: TopicId([9; 16]),
+        index,
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            disk: SimDisk::new(),
+            opened: None,
+            model: HashMap::new(),
+            waiting: Vec::new(),
+            answers: Arc::default(),
+            tags: HashMap::new(),
+            next_tag: 0,
+            ids: Arc::new(AtomicU64::new(1)),
+            now: 1_000_000,
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Starts on whatever the disk holds.
+    pub fn open(&mut self) -> Result<(), PowerCut> {
+        let ids = Arc::clone(&self.ids);
+        let fresh = move || u128::from(ids.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        match tidelog_storage::open(disk, options(), Arc::new(fresh), self.now) {
+            Ok(opened) => {
+                assert_eq!(opened.report.damaged, [], "a power cut damages nothing");
+                assert_eq!(opened.report.lost_slots, [0u64; 0]);
+                for index in 0..PARTITIONS {
+                    let settings = LogSettings::default();
+                    opened
+                        .store
+                        .ensure_partition(partition_id(index), 0, settings);
+                }
+                self.opened = Some(opened);
+                Ok(())
+            }
+            Err(error) => {
+                assert!(
+                    self.disk.is_dead(),
+                    "opening failed with the power on: {error}"
+                );
+                Err(PowerCut)
+            }
+        }
+    }
+
+    fn parts(&mut self) -> &mut Opened {
+        self.opened.as_mut().expect("the world is open")
+    }
+
+    fn partition(&self, id: PartitionId) -> Arc<Partition> {
+        let store = &self.opened.as_ref().expect("the world is open").store;
+        store.partition(id).expect("made at open")
+    }
+
+    /// Hands over a group of random batches.
+    pub fn append(&mut self) -> Result<(), PowerCut> {
+        let count = self.rng.random_range(1..6);
+        let group: Vec<Append> = (0..count).map(|_| self.random_append()).collect();
+        match self.parts().appender.append(group) {
+            Ok(GroupOutcome::Written(written)) => self.waiting.push(written),
+            Ok(GroupOutcome::Settled) => return Err(PowerCut), // refused: no new WAL file
+            Ok(GroupOutcome::WaitForSpace(group)) => {
+                self.take_back(&group);
+                self.sync()?;
+                return self.relieve();
+            }
+            Err(_) => return Err(PowerCut),
+        }
+        Ok(())
+    }
+
+    fn random_append(&mut self) -> Append {
+        let id = partition_id(self.rng.random_range(0..PARTITIONS));
+        let with_producer = id.index % 2 == 0;
+        let records = self.rng.random_range(1..4);
+        let model = self.model.entry(id).or_default();
+        let mut builder = BatchBuilder::new();
+        if with_producer {
+            builder = builder.producer(77, 0, model.next_sequence);
+        }
+        for _ in 0..records {
+            let value: Vec<u8> = (0..self.rng.random_range(0..900))
+                .map(|_| self.rng.random())
+                .collect();
+            builder.append(self.now, None, Some(&value), []).unwrap();
+        }
+        let original = builder.finish().unwrap();
+        let header = BatchHeader::read(&original).unwrap();
+        let base_offset = model.next_offset;
+        model.next_offset += i64::from(records);
+        model.next_sequence += records;
+        model.sent.push(Sent {
+            base_offset,
+            next_offset: model.next_offset,
+            body: original.slice(16..),
+            header,
+            original: original.clone(),
+            acked: false,
+        });
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        self.tags.insert(tag, (id, self.model[&id].sent.len() - 1));
+        self.make_append(id, original, header, tag)
+    }
+
+    fn make_append(
+        &self,
+        id: PartitionId,
+        batch: Bytes,
+        header: BatchHeader,
+        tag: usize,
+    ) -> Append {
+        Append {
+            partition: self.partition(id),
+            batch,
+            header,
+            ack: Ack::Durable,
+            now: self.now,
+            tag,
+            sink: Arc::clone(&self.answers) as Arc<dyn AppendSink>,
+        }
+    }
+
+    /// A group that was not taken was never sent.
+    fn take_back(&mut self, group: &[Append]) {
+        for append in group.iter().rev() {
+            self.tags.remove(&append.tag);
+            let model = self
+                .model
+                .get_mut(&append.partition.id)
+                .expect("sent to it");
+            let sent = model.sent.pop().expect("sent last");
+            model.next_offset = sent.base_offset;
+            if sent.header.has_producer_id() {
+                model.next_sequence = sent.header.base_sequence;
+            }
+        }
+    }
+
+    /// Syncs what is written and takes the answers.
+    pub fn sync(&mut self) -> Result<(), PowerCut> {
+        let synced = self.parts().syncer.sync();
+        let Ok(synced_to) = synced else {
+            return Err(PowerCut);
+        };
+        for written in std::mem::take(&mut self.waiting) {
+            assert!(written.number < synced_to, "everything written was synced");
+            written.settle();
+        }
+        self.take_answers();
+        Ok(())
+    }
+
+    fn take_answers(&mut self) {
+        for (tag, outcome) in self.answers.0.lock().drain() {
+            let (id, at) = self.tags.remove(&tag).expect("asked for");
+            let sent = &mut self.model.get_mut(&id).expect("sent to it").sent[at];
+            let appended = outcome.expect("appends succeed while the power is on");
+            assert_eq!(
+                appended.base_offset, sent.base_offset,
+                "offsets are given in order"
+            );
+            sent.acked = true;
+        }
+    }
+
+    /// Flushes the oldest WAL file.
+    pub fn relieve(&mut self) -> Result<(), PowerCut> {
+        let done = self.parts().janitor.relieve_wal(true);
+        self.unless_dead(done.map_err(|e| e.to_string()))
+    }
+
+    pub fn tick(&mut self) -> Result<(), PowerCut> {
+        self.now += 10_000;
+        let now = self.now;
+        let done = self.parts().janitor.tick(now);
+        self.unless_dead(done.map_err(|e| e.to_string()))
+    }
+
+    /// Lets one partition keep only its newest bytes, from the next tick on.
+    pub fn retain(&mut self) -> Result<(), PowerCut> {
+        let id = partition_id(self.rng.random_range(0..PARTITIONS));
+        let keep = self.rng.random_range(0..20_000);
+        let settings = LogSettings {
+            retention_ms: None,
+            retention_bytes: Some(keep),
+        };
+        self.partition(id).configure(settings);
+        self.tick()?;
+        self.partition(id).configure(LogSettings::default());
+        Ok(())
+    }
+
+    fn unless_dead(&self, done: Result<(), String>) -> Result<(), PowerCut> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(_) if self.disk.is_dead() => Err(PowerCut),
+            Err(error) => panic!("failed with the power on: {error}"),
+        }
+    }
+
+    /// A clean stop.
+    pub fn close(&mut self) -> Result<(), PowerCut> {
+        self.parts().appender.close();
+        self.sync()?;
+        self.opened = None;
+        Ok(())
+    }
+
+    /// What is left after a stop of either kind, opened again.
+    pub fn restart(&mut self, power_cut: bool) -> Result<(), PowerCut> {
+        for partition in self
+            .opened
+            .iter()
+            .flat_map(|opened| opened.store.partitions())
+        {
+            let model = self.model.entry(partition.id).or_default();
+            model.log_start_max = model.log_start_max.max(partition.marks().log_start);
+        }
+        self.opened = None;
+        self.waiting.clear();
+        self.answers = Arc::default();
+        self.tags.clear();
+        self.disk = match power_cut {
+            true => self.disk.after_power_cut(self.rng.random()),
+            false => self.disk.after_process_kill(),
+        };
+        self.open()
+    }
+
+    /// Compares everything readable with the model, and forgets what a wreck rightly took.
+    pub fn check(&mut self) {
+        for index in 0..PARTITIONS {
+            self.check_partition(partition_id(index));
+        }
+    }
+
+    fn check_partition(&mut self, id: PartitionId) {
+        let partition = self.partition(id);
+        let marks = partition.marks();
+        let model = self.model.entry(id).or_default();
+        let acked_end = model
+            .sent
+            .iter()
+            .filter(|s| s.acked)
+            .map(|s| s.next_offset)
+            .max();
+        let end = marks.high_watermark;
+        assert!(
+            end >= acked_end.unwrap_or(0),
+            "{id}: acknowledged records are gone: {marks:?}"
+        );
+        assert!(marks.log_start <= model.log_start_max.max(marks.log_start));
+        let read = read_all(&partition, marks.log_start, end);
+        let expected: Vec<&Sent> = model
+            .sent
+            .iter()
+            .filter(|s| s.next_offset > marks.log_start && s.next_offset <= end)
+            .collect();
+        assert_eq!(read.len(), expected.len(), "{id}: batches in {marks:?}");
+        for (batch, sent) in read.iter().zip(expected) {
+            assert_eq!(
+                BatchHeader::read(batch).unwrap().base_offset,
+                sent.base_offset,
+                "{id}"
+            );
+            assert_eq!(
+                batch.slice(16..),
+                sent.body,
+                "{id}: bytes at {}",
+                sent.base_offset
+            );
+        }
+        model.forget_from(end);
+        self.check_resend(id);
+    }
+
+    /// The newest batch of an idempotent producer, sent again, is recognised.
+    fn check_resend(&mut self, id: PartitionId) {
+        let Some(last) = self.model[&id].sent.last().cloned() else {
+            return;
+        };
+        if !last.header.has_producer_id() {
+            return;
+        }
+        let tag = usize::MAX;
+        let append = self.make_append(id, last.original, last.header, tag);
+        match self.parts().appender.append(vec![append]) {
+            Ok(GroupOutcome::Written(written)) => written.settle(),
+            Ok(_) => panic!("a duplicate is answered after what was written before it"),
+            Err(_) => return,
+        }
+        let answer = self.answers.0.lock().remove(&tag);
+        let appended = answer.expect("answered").expect("a duplicate is no error");
+        assert_eq!(
+            appended.base_offset, last.base_offset,
+            "{id}: duplicate not recognised"
+        );
+        assert!(appended.duplicate_of.is_some());
+    }
+}
+
+impl PartitionModel {
+    /// Batches at or beyond `end` were never acknowledged and are gone.
+    fn forget_from(&mut self, end: i64) {
+        self.sent.retain(|sent| sent.next_offset <= end);
+        // Whoever reads now sees these: they must not vanish later.
+        self.sent.iter_mut().for_each(|sent| sent.acked = true);
+        self.next_offset = end;
+        let last = self.sent.last().map(|sent| &sent.header);
+        self.next_sequence = last.map_or(0, |h| h.base_sequence + h.record_count);
+    }
+}
+
+/// Every batch from `from` to `end`, in odd-sized reads.
+fn read_all(partition: &Partition, from: i64, end: i64) -> Vec<Bytes> {
+    let mut batches = Vec::new();
+    let mut offset = from;
+    while offset < end {
+        let plan = partition.plan_read(offset, 3_000, true).expect("readable");
+        let pieces = plan.load().expect("loads");
+        assert!(!pieces.is_empty(), "nothing to read at {offset} of {end}");
+        for mut piece in pieces {
+            while let Some(header) = BatchHeader::read(&piece) {
+                assert!(
+                    header.last_offset() >= offset,
+                    "a batch from before what was asked for"
+                );
+                offset = header.last_offset() + 1;
+                batches.push(piece.split_to(header.total_len()));
+            }
+            assert!(piece.is_empty(), "a torn batch was served");
+        }
+    }
+    batches
+}
