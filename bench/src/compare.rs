@@ -41,6 +41,9 @@ pub struct Options {
     /// Records each second of the latency runs
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
+    /// Time from batch to batch of the latency runs, long enough for one disk sync each
+    #[arg(long, default_value_t = 10_000)]
+    tick_us: u64,
     /// The broker under test
     #[arg(long, default_value = "target/release/tidelog")]
     tidelog: PathBuf,
@@ -176,8 +179,14 @@ fn measure(
     let size = ["--record-size".to_owned(), record_size.to_string()];
     let produce = load("produce", "load", &size)?;
     let consume = load("consume", "load", &[])?;
-    let rate = ["--rate".to_owned(), options.rate.to_string()];
-    let latency = load("latency", "latency", &[size, rate].concat())?;
+    let pace = [
+        "--rate",
+        &options.rate.to_string(),
+        "--tick-us",
+        &options.tick_us.to_string(),
+    ]
+    .map(str::to_owned);
+    let latency = load("latency", "latency", &[&size[..], &pace].concat())?;
     Ok(json!({
         "system": system.to_string(),
         "partitions": partitions,
@@ -198,39 +207,22 @@ struct Broker {
 }
 
 impl Broker {
+    /// Starts twice on a new folder: laying out the folder is not part of a start.
     fn start(options: &Options, system: System) -> Result<Self> {
         let data = tempfile::Builder::new()
             .prefix("broker-")
             .tempdir_in(&options.dir)?;
         let port = free_port()?;
-        let log = File::create(options.dir.join(format!("{system}.log")))?;
-        let started = Instant::now();
-        let mut process = system
-            .command(options, data.path(), port)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting {system}"))?;
-        let stdout = process.stdout.take().context("stdout is piped")?;
-        let mut broker = Self {
+        let (mut process, _) = launch(options, system, data.path(), port)?;
+        process.kill()?;
+        process.wait()?;
+        let (process, start_time) = launch(options, system, data.path(), port)?;
+        Ok(Self {
             process,
             port,
-            start_time: Duration::ZERO,
+            start_time,
             _data: data,
-        };
-        let (tell, ready) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if line.contains("ready") {
-                    let _ = tell.send(started.elapsed());
-                }
-            }
-        });
-        broker.start_time = ready
-            .recv_timeout(READY_WAIT)
-            .with_context(|| format!("{system} was not ready"))?;
-        Ok(broker)
+        })
     }
 
     /// Runs one load command in a process of its own on the client's cores.
@@ -261,6 +253,36 @@ impl Broker {
             .output()?;
         ensure!(output.status.success(), "{mode}: {}", output.status);
         serde_json::from_slice(&output.stdout).with_context(|| format!("the answer of {mode}"))
+    }
+}
+
+/// The process once it says ready, and how long that took.
+fn launch(options: &Options, system: System, data: &Path, port: u16) -> Result<(Child, Duration)> {
+    let log = File::create(options.dir.join(format!("{system}.log")))?;
+    let started = Instant::now();
+    let mut process = system
+        .command(options, data, port)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("starting {system}"))?;
+    let stdout = process.stdout.take().context("stdout is piped")?;
+    let (tell, ready) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if line.contains("ready") {
+                let _ = tell.send(started.elapsed());
+            }
+        }
+    });
+    match ready.recv_timeout(READY_WAIT) {
+        Ok(time) => Ok((process, time)),
+        Err(_) => {
+            process.kill()?;
+            process.wait()?;
+            bail!("{system} was not ready, see {}", options.dir.display());
+        }
     }
 }
 

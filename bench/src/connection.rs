@@ -1,7 +1,7 @@
 //! A blocking connection to a broker: whole frames out, whole frames in, in order.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,6 +42,11 @@ impl Connection {
             stream: self.stream.try_clone()?,
             spare: Vec::new(),
         })
+    }
+
+    /// Ends the connection for all its handles; whoever waits on it gets an error.
+    pub fn shut_down(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     pub fn send(&mut self, frame: &[u8]) -> Result<()> {

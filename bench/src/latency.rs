@@ -1,6 +1,9 @@
 //! Open loop: a batch is due every tick whether or not the broker keeps up, and a record's latency
 //! counts from the moment it was due until a consumer on another connection holds it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ use crate::produce::{expect_success, join};
 use crate::stats::{self, Stats, Window};
 use crate::{Target, topic};
 
-/// How long after the last record was due it may still come.
+/// How long after the last record was due one waits for what is missing.
 const TAIL: Duration = Duration::from_secs(10);
 const STAMP_BYTES: usize = 8;
 
@@ -40,11 +43,10 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<Value> {
     let target = &options.target;
-    let records_per_tick = (options.rate * options.tick_us / 1_000_000).max(1);
     let mut sender = Connection::open(&target.bootstrap)?;
     topic::ensure(&mut sender, &target.topic, target.partitions)?;
     prime(&mut sender, options)?;
-    let answers = sender.second_handle()?;
+    let (answers, handle) = (sender.second_handle()?, sender.second_handle()?);
     let limits = Limits {
         max_bytes: 16 << 20,
         partition_max_bytes: 1 << 20,
@@ -54,29 +56,31 @@ pub fn run(options: &Options) -> Result<Value> {
     let mut reader = Reader::open(&target.bootstrap, &target.topic, partitions, limits)?;
     reader.skip_to_end();
 
-    let epoch = Instant::now();
     let window = Window::of(target);
-    let ticks = (window.to - epoch).as_micros() as u64 / options.tick_us;
-    let schedule = Schedule {
-        epoch,
-        tick: Duration::from_micros(options.tick_us),
-        ticks,
-        records_per_tick,
-    };
-
-    let acks = thread::spawn(move || take_answers(answers, schedule, window));
-    let consumer = thread::spawn(move || consume(reader, schedule, window));
+    let schedule = Schedule::new(window, options);
+    let given_up = Arc::new(AtomicBool::new(false));
     let producer = {
-        let options = options.clone();
-        thread::spawn(move || produce(sender, &options, schedule))
+        let (options, given_up) = (options.clone(), Arc::clone(&given_up));
+        thread::spawn(move || produce(sender, &options, schedule, &given_up))
     };
+    let acks = {
+        let given_up = Arc::clone(&given_up);
+        thread::spawn(move || take_answers(answers, schedule, window, &given_up))
+    };
+    let consumer = thread::spawn(move || consume(reader, schedule, window));
+
     let usage = stats::watch(target.broker_pid, window)?;
+    let (seen, kept_up) = join(consumer)?;
+    given_up.store(true, Ordering::Release);
+    if !kept_up {
+        handle.shut_down();
+    }
     join(producer)?;
     let acked = join(acks)?;
-    let seen = join(consumer)?;
 
     let mut line = stats::report("latency", target, &seen, usage);
     line["rate"] = options.rate.into();
+    line["kept_up"] = kept_up.into();
     line["ack_latency_us"] = stats::percentiles(&acked.latency_us);
     Ok(line)
 }
@@ -103,12 +107,31 @@ struct Schedule {
 }
 
 impl Schedule {
+    /// From now to the end of the window.
+    fn new(window: Window, options: &Options) -> Self {
+        let epoch = Instant::now();
+        let tick = Duration::from_micros(options.tick_us.max(1));
+        let ticks = (window.to - epoch).as_micros() / tick.as_micros();
+        let records_per_tick = (options.rate * options.tick_us / 1_000_000).max(1);
+        Self {
+            epoch,
+            tick,
+            ticks: ticks as u64,
+            records_per_tick,
+        }
+    }
+
     fn due(&self, tick: u64) -> Instant {
         self.epoch + Duration::from_nanos(self.tick.as_nanos() as u64 * tick)
     }
 }
 
-fn produce(mut connection: Connection, options: &Options, schedule: Schedule) -> Result<()> {
+fn produce(
+    mut connection: Connection,
+    options: &Options,
+    schedule: Schedule,
+    given_up: &AtomicBool,
+) -> Result<()> {
     let mut values: Vec<_> = (0..schedule.records_per_tick)
         .map(|n| noise(n, options.record_size.max(STAMP_BYTES)))
         .collect();
@@ -121,47 +144,68 @@ fn produce(mut connection: Connection, options: &Options, schedule: Schedule) ->
         let mut request = Prepared::of(place, options.acks, values.iter().map(Vec::as_slice))?;
         set_correlation_id(&mut request.frame, tick as i32);
         stats::sleep_until(schedule.due(tick));
-        connection.send(&request.frame)?;
+        match connection.send(&request.frame) {
+            Err(_) if given_up.load(Ordering::Acquire) => break,
+            sent => sent?,
+        }
     }
     Ok(())
 }
 
-fn take_answers(mut connection: Connection, schedule: Schedule, window: Window) -> Result<Stats> {
+/// From due to acknowledged; what never was counts with the time it has waited.
+fn take_answers(
+    mut connection: Connection,
+    schedule: Schedule,
+    window: Window,
+    given_up: &AtomicBool,
+) -> Result<Stats> {
     let mut stats = Stats::new()?;
+    let mut silent = false;
     for tick in 0..schedule.ticks {
-        let (id, frame) = connection.receive()?;
-        let now = Instant::now();
-        ensure!(id == tick as i32, "answer {id} to request {tick}");
-        expect_success(frame)?;
+        if !silent {
+            match connection.receive() {
+                Err(_) if given_up.load(Ordering::Acquire) => silent = true,
+                Err(error) => return Err(error),
+                Ok((id, frame)) => {
+                    ensure!(id == tick as i32, "answer {id} to request {tick}");
+                    expect_success(frame)?;
+                }
+            }
+        }
         let due = schedule.due(tick);
         if window.holds(due) {
-            stats.took(now - due, schedule.records_per_tick)?;
+            stats.took(Instant::now() - due, schedule.records_per_tick)?;
         }
     }
     Ok(stats)
 }
 
-fn consume(mut reader: Reader, schedule: Schedule, window: Window) -> Result<Stats> {
+/// From due to held by the consumer, and whether all came before the patience ended; what did not
+/// counts with the time it has waited.
+fn consume(mut reader: Reader, schedule: Schedule, window: Window) -> Result<(Stats, bool)> {
     let mut stats = Stats::new()?;
-    let mut seen = 0;
-    while seen < schedule.ticks {
-        ensure!(
-            Instant::now() < window.to + TAIL,
-            "{seen} of {} batches came in time",
-            schedule.ticks
-        );
+    let mut missing: BTreeSet<u64> = (0..schedule.ticks).collect();
+    while !missing.is_empty() && Instant::now() < window.to + TAIL {
         reader.fetch(|header, batch| {
             let now = Instant::now();
-            let due = schedule.due(stamp(&batch)?);
-            seen += 1;
-            if window.holds(due) {
+            let tick = stamp(&batch)?;
+            missing.remove(&tick);
+            if window.holds(schedule.due(tick)) {
                 stats.count(header.record_count as u64, batch.len() as u64);
-                stats.took(now - due, header.record_count as u64)?;
+                stats.took(now - schedule.due(tick), header.record_count as u64)?;
             }
             Ok(())
         })?;
     }
-    Ok(stats)
+    let now = Instant::now();
+    for due in missing
+        .iter()
+        .map(|&tick| schedule.due(tick))
+        .filter(|&due| window.holds(due))
+    {
+        stats.took(now - due, schedule.records_per_tick)?;
+    }
+    Ok((stats, missing.is_empty()))
 }
 
 /// The tick that a batch's first record carries.

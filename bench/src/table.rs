@@ -18,6 +18,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("end to end p50 ms", "/latency/latency_us/p50"),
     ("p99 ms", "/latency/latency_us/p99"),
     ("p99.9 ms", "/latency/latency_us/p99.9"),
+    ("acknowledged p50 ms", "/latency/ack_latency_us/p50"),
     ("peak memory MB", "/latency/broker/rss_peak_mb"),
     ("idle memory MB", "/idle_rss_mb"),
     ("start ms", "/start_ms"),

@@ -87,6 +87,19 @@ impl Log {
         Appending { outcomes }
     }
 
+    /// Makes log starts that were moved by `Partition::delete_records` durable.
+    ///
+    /// # Errors
+    /// Says why they are not; they hold until the broker stops.
+    pub async fn persist_log_starts(&self) -> Result<(), String> {
+        let (done, persisted) = oneshot::channel();
+        // A client that left does not wait.
+        self.engine
+            .persist_log_starts(Box::new(move |outcome| drop(done.send(outcome))));
+        let stopping = |_| Err("the broker is shutting down".to_owned());
+        persisted.await.unwrap_or_else(stopping)
+    }
+
     /// The bytes of a plan: at once if they are in memory, else read on a thread that may block.
     ///
     /// # Errors

@@ -161,6 +161,7 @@ fn storage_options(settings: &Settings, disk: &dyn Disk) -> Options {
     // Two files is the least with which one can be flushed while the other is written.
     options.wal.budget_bytes = options.wal.budget_bytes.max(4 * options.wal.file_bytes);
     options.tail_memory_bytes = usize::try_from(settings.memory_budget_bytes / 4).unwrap_or(0);
+    options.retention_interval_ms = settings.log_retention_check_interval_ms;
     options.producer_idle_ms_max = settings.producer_id_expiration_ms.into();
     if settings.flush_mode == settings::FlushMode::Os {
         options.flush_mode = FlushMode::Os;

@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::appender::{Append, AppendError, Appender, GroupOutcome, Written};
 use crate::ids::{Timestamp, TopicId};
-use crate::janitor::Janitor;
+use crate::janitor::{ChoreError, Janitor};
 use crate::recovery::Opened;
 use crate::store::{FlushMode, Store};
 use crate::wal::WalSyncer;
@@ -67,8 +67,13 @@ struct Chores {
     flush_wanted: bool,
     spare_wanted: bool,
     deleted: Vec<Arc<crate::partition::Partition>>,
+    /// Waiting for moved log starts to be durable.
+    persist: Vec<Persisted>,
     closing: bool,
 }
+
+/// Told whether moved log starts are durable now.
+pub type Persisted = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 impl Engine {
     /// Starts the threads over what recovery opened.
@@ -147,6 +152,19 @@ impl Engine {
 
     fn delete(&self, partitions: Vec<Arc<crate::partition::Partition>>) {
         self.shared.chores.lock().deleted.extend(partitions);
+        self.shared.chore_news.notify_one();
+    }
+
+    /// Makes log starts that were moved durable (see `Partition::delete_records`), then tells `done`
+    /// on a storage thread.
+    pub fn persist_log_starts(&self, done: Persisted) {
+        let mut chores = self.shared.chores.lock();
+        if chores.closing {
+            drop(chores);
+            return done(Err("the broker is shutting down".into()));
+        }
+        chores.persist.push(done);
+        drop(chores);
         self.shared.chore_news.notify_one();
     }
 
@@ -336,15 +354,21 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
         while chores.is_idle() {
             shared.chore_news.wait(&mut chores);
         }
-        if chores.closing {
+        let mut todo = std::mem::take(&mut *chores);
+        chores.closing = todo.closing;
+        drop(chores);
+        let persist = std::mem::take(&mut todo.persist);
+        tell(persist, janitor.persist_log_starts());
+        if todo.closing {
             return;
         }
-        let todo = std::mem::take(&mut *chores);
-        drop(chores);
         let ticked = todo.tick.is_some();
         let done = do_chores(&mut janitor, todo);
-        if let Err(error) = &done {
-            tracing::warn!(%error, "housekeeping failed; it will be tried again");
+        match &done {
+            // More of the WAL is to be flushed; other chores get their turn in between.
+            Ok(true) => shared.want(|chores| chores.flush_wanted = true),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "housekeeping failed; it will be tried again"),
         }
         // After a failure the next attempt waits for a tick, or it would spin.
         if done.is_ok() || ticked {
@@ -354,28 +378,36 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
     }
 }
 
+fn tell(waiting: Vec<Persisted>, outcome: Result<(), ChoreError>) {
+    let outcome = outcome.map_err(|error| error.to_string());
+    for done in waiting {
+        done(outcome.clone());
+    }
+}
+
 impl Chores {
     fn is_idle(&self) -> bool {
         self.tick.is_none()
             && !self.flush_wanted
             && !self.spare_wanted
             && self.deleted.is_empty()
+            && self.persist.is_empty()
             && !self.closing
     }
 }
 
-fn do_chores(janitor: &mut Janitor, todo: Chores) -> Result<(), crate::janitor::ChoreError> {
+/// True if the WAL wants more flushing.
+fn do_chores(janitor: &mut Janitor, todo: Chores) -> Result<bool, ChoreError> {
     if !todo.deleted.is_empty() {
         janitor.forget(&todo.deleted)?;
     }
-    janitor.relieve_wal(todo.flush_wanted)?;
     if todo.spare_wanted {
         janitor.prepare_spare();
     }
     if let Some(now) = todo.tick {
         janitor.tick(now)?;
     }
-    Ok(())
+    janitor.relieve_wal(todo.flush_wanted)
 }
 
 fn refuse(appends: impl IntoIterator<Item = Append>, error: &AppendError) {

@@ -45,14 +45,16 @@ struct Job {
     segments: Vec<SegmentMeta>,
 }
 
-/// Writes segments for everything durable and uncovered of `partitions`.
+/// Writes segments for what is durable and uncovered of `partitions`, at most about a segment of each.
 pub fn write<'a>(
     store: &Store,
     partitions: &[Arc<Partition>],
     manifest: impl Fn(PartitionId) -> Option<&'a Arc<PartitionManifest>>,
     now: Timestamp,
 ) -> Result<Vec<Flushed>, FlushError> {
-    let mut jobs: Vec<Job> = partitions.iter().filter_map(Job::of).collect();
+    let bytes_max = store.options.segment_bytes_max;
+    let of = |partition| Job::of(partition, bytes_max);
+    let mut jobs: Vec<Job> = partitions.iter().filter_map(of).collect();
     for job in &mut jobs {
         let known = manifest(job.partition.id).map_or(&[][..], |m| &m.producers);
         job.producers = Producers::restore(known);
@@ -73,16 +75,26 @@ pub fn write<'a>(
 }
 
 impl Job {
-    fn of(partition: &Arc<Partition>) -> Option<Self> {
+    /// The oldest runs up to about `bytes_max`: the WAL gets room piece by piece, while appends wait
+    /// for little.
+    fn of(partition: &Arc<Partition>, bytes_max: u64) -> Option<Self> {
         let log = partition.log_state();
-        let runs: Vec<_> = log.durable_runs().cloned().collect();
+        let mut runs = Vec::new();
+        let mut bytes = 0;
+        for run in log.durable_runs() {
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes += run.bytes();
+            runs.push(Arc::clone(run));
+        }
         let end = runs.last()?.end_offset;
         Some(Self {
             partition: Arc::clone(partition),
             from: log.covered_to.max(log.log_start),
             log_start: log.log_start,
             end,
-            bytes: runs.iter().map(|run| run.bytes()).sum(),
+            bytes,
             runs,
             producers: Producers::default(),
             segments: Vec::new(),

@@ -12,15 +12,13 @@ use crate::flush::{self, Flushed};
 use crate::ids::{PartitionId, Timestamp};
 use crate::manifest::{self, ManifestEdit, ManifestLog, PartitionManifest, Record};
 use crate::partition::Partition;
-use crate::retention::{Piece, new_log_start};
+use crate::retention::{Piece, hold, new_log_start};
 use crate::segment::{self, FileId, SegmentReader, merge};
 use crate::store::Store;
 use crate::wal::WalFile;
 
 /// Merges done per tick at most, so that a flush never waits long behind them.
 const MERGES_PER_TICK_MAX: usize = 4;
-/// Time between two looks at retention.
-const RETENTION_INTERVAL_MS: i64 = 5_000;
 
 /// Why a chore was not done. It is tried again at the next occasion.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +73,7 @@ impl Janitor {
         self.now = now;
         self.ballast.adjust()?;
         if now >= self.retention_due {
-            self.retention_due = now + RETENTION_INTERVAL_MS;
+            self.retention_due = now + self.store.options.retention_interval_ms;
             self.apply_retention();
         }
         self.persist_log_starts()?;
@@ -93,29 +91,23 @@ impl Janitor {
         }
     }
 
-    /// Flushes oldest WAL files until the WAL is within its budgets; at least one if `urgent`.
-    pub fn relieve_wal(&mut self, urgent: bool) -> Result<(), ChoreError> {
-        let mut urgent = urgent;
-        while urgent || self.wal_is_pressed() {
-            let Some(oldest) = self.store.pool.oldest() else {
-                break;
-            };
-            let first_slot = oldest.first_slot;
-            self.flush_file(&oldest)?;
-            drop(oldest);
-            self.store.pool.drain(0);
-            urgent = false;
-            // Still the oldest: it holds what is not synced yet, or a reader has it in hand.
-            if self
-                .store
-                .pool
-                .oldest()
-                .is_some_and(|file| file.first_slot == first_slot)
-            {
-                break;
-            }
+    /// Flushes the oldest WAL file if the WAL is pressed or the caller is. True if it paid and there
+    /// is more to do.
+    pub fn relieve_wal(&mut self, urgent: bool) -> Result<bool, ChoreError> {
+        if !urgent && !self.wal_is_pressed() {
+            return Ok(false);
         }
-        Ok(())
+        let Some(oldest) = self.store.pool.oldest() else {
+            return Ok(false);
+        };
+        let first_slot = oldest.first_slot;
+        let flushed = self.flush_file(&oldest)?;
+        drop(oldest);
+        self.store.pool.drain(0);
+        // Nothing flushed and still the oldest: it waits for a sync, or a reader has it in hand.
+        let next = self.store.pool.oldest();
+        let stuck = flushed == 0 && next.is_some_and(|file| file.first_slot == first_slot);
+        Ok(!stuck && self.wal_is_pressed())
     }
 
     fn wal_is_pressed(&self) -> bool {
@@ -126,12 +118,14 @@ impl Janitor {
             .iter()
             .map(|p| p.log_state().tail_index_bytes())
             .sum();
-        self.store.pool.live_bytes() + 2 * wal.file_bytes > wal.budget_bytes
+        // Early enough that appends go on into the rest meanwhile.
+        self.store.pool.live_bytes() + 2 * wal.file_bytes > wal.budget_bytes / 4 * 3
             || index_bytes > self.store.options.tail_index_bytes_max
     }
 
-    /// Writes everything durable of the partitions that still need `file` into segments.
-    fn flush_file(&mut self, file: &Arc<WalFile>) -> Result<(), ChoreError> {
+    /// Writes what is durable of the partitions that still need `file` into segments; answers how
+    /// many partitions that were.
+    fn flush_file(&mut self, file: &Arc<WalFile>) -> Result<usize, ChoreError> {
         let needing: Vec<_> = self
             .store
             .partitions()
@@ -141,16 +135,11 @@ impl Janitor {
         self.flush(&needing)
     }
 
-    /// Writes everything durable of all partitions into segments.
-    pub fn flush_all(&mut self) -> Result<(), ChoreError> {
-        let partitions = self.store.partitions();
-        self.flush(&partitions)
-    }
-
-    fn flush(&mut self, partitions: &[Arc<Partition>]) -> Result<(), ChoreError> {
+    fn flush(&mut self, partitions: &[Arc<Partition>]) -> Result<usize, ChoreError> {
         self.ballast.adjust()?;
         let manifest = &self.manifest;
         let flushed = flush::write(&self.store, partitions, |id| manifest.get(id), self.now)?;
+        let count = flushed.len();
         let edits = flushed.iter().map(|f| (&*f.partition, f.edit.clone()));
         let records = self.records(edits);
         self.commit(&records)?;
@@ -160,7 +149,7 @@ impl Janitor {
         {
             self.publish(&partition, &edit);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Turns edits into records, with the partition's first version where it has none.
@@ -232,17 +221,21 @@ impl Janitor {
     /// Moves log starts up where records are too old or too many.
     fn apply_retention(&self) {
         for partition in self.store.partitions() {
-            let (pieces, log_start, settings) = {
+            let (pieces, log_start, settings, floor) = {
                 let log = partition.log_state();
-                (log.pieces(), log.log_start, log.settings)
+                (log.pieces(), log.log_start, log.settings, log.floor)
             };
             let start = new_log_start(&pieces, log_start, &settings, self.now);
+            let start = match settings.held_bytes_max {
+                Some(bytes_max) => hold(&pieces, log_start, start, floor, bytes_max),
+                None => start,
+            };
             partition.trim(start);
         }
     }
 
     /// Makes moved log starts durable and lets go of what lies below them.
-    fn persist_log_starts(&mut self) -> Result<(), ChoreError> {
+    pub fn persist_log_starts(&mut self) -> Result<(), ChoreError> {
         let moved: Vec<_> = self
             .store
             .partitions()
@@ -328,7 +321,7 @@ impl Janitor {
 
 impl crate::partition::LogState {
     /// What retention may consider: segments, then durable runs.
-    fn pieces(&self) -> Vec<Piece> {
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
         let segments = self.segments.iter().map(|segment| {
             let meta = segment.meta();
             Piece {

@@ -40,7 +40,7 @@ mod wal;
 pub use appender::{
     Ack, Append, AppendError, AppendSink, Appended, Appender, GroupOutcome, Written,
 };
-pub use engine::Engine;
+pub use engine::{Engine, Persisted};
 pub use janitor::{ChoreError, Janitor};
 pub use partition::{LogSettings, Marks, Partition, ReadError, ReadPlan, Standing, Watch, WatchId};
 pub use producers::SequenceError;

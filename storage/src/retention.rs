@@ -3,6 +3,8 @@
 //! A piece (segment or tail run) goes whole. Time: the largest record timestamp in it is older than
 //! the limit. Size: the log without the piece still holds at least the limit. Only the durable part
 //! of the log is considered, and pieces go strictly from the front.
+//!
+//! A floor holds pieces back that somebody still needs, newest first, up to a number of bytes.
 
 use crate::ids::{Offset, Timestamp};
 use crate::partition::LogSettings;
@@ -39,6 +41,28 @@ pub fn new_log_start(
     start
 }
 
+/// Where the log should start if what lies from `floor` on is to stay, as far as `bytes_max` allows:
+/// at or below `start`, which retention alone would choose.
+pub fn hold(
+    pieces: &[Piece],
+    log_start: Offset,
+    start: Offset,
+    floor: Offset,
+    bytes_max: u64,
+) -> Offset {
+    let going = &pieces[..pieces.partition_point(|piece| piece.end_offset <= start)];
+    let mut bytes_left = bytes_max;
+    let held = going.iter().rev().take_while(|piece| {
+        let fits = piece.bytes <= bytes_left;
+        bytes_left = bytes_left.saturating_sub(piece.bytes);
+        piece.end_offset > floor && fits
+    });
+    match going[..going.len() - held.count()].last() {
+        Some(last_gone) => last_gone.end_offset,
+        None => log_start,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +89,7 @@ mod tests {
         let settings = LogSettings {
             retention_ms,
             retention_bytes,
+            held_bytes_max: None,
         };
         assert_eq!(
             new_log_start(&PIECES, 5, &settings, now),
@@ -87,12 +112,30 @@ mod tests {
     }
 
     #[test]
+    fn a_floor_holds_back_what_its_budget_allows() {
+        for (start, floor, bytes_max, expected) in [
+            (30, 0, 1_000, 5),
+            (30, 10, 1_000, 10),
+            (30, 11, 1_000, 10),
+            (30, 30, 1_000, 30),
+            (20, 0, 100, 10),
+            (30, 0, 200, 10),
+            (30, 0, 199, 20),
+            (30, 0, 99, 30),
+            (5, 0, 1_000, 5),
+        ] {
+            let held = hold(&PIECES, 5, start, floor, bytes_max);
+            assert_eq!(held, expected, "{start} {floor} {bytes_max}");
+        }
+    }
+
+    #[test]
     fn a_young_piece_protects_what_follows() {
         let mut pieces = PIECES;
         pieces[0].max_timestamp = 9_000;
         let settings = LogSettings {
             retention_ms: Some(500),
-            retention_bytes: None,
+            ..LogSettings::default()
         };
         assert_eq!(new_log_start(&pieces, 5, &settings, 9_100), 5);
         pieces[0].max_timestamp = -1;

@@ -44,6 +44,8 @@ pub struct Options {
     pub merge: MergePolicy,
     /// Producers silent for longer are forgotten.
     pub producer_idle_ms_max: i64,
+    /// Time between two looks at retention.
+    pub retention_interval_ms: i64,
     /// Removed segment files stay this long for readers that planned to read them.
     pub removal_grace_ms: i64,
     /// Kept free for manifests and deletes when the disk is full.
@@ -69,6 +71,7 @@ impl Default for Options {
             tail_index_bytes_max: 64 << 20,
             merge: MergePolicy::default(),
             producer_idle_ms_max: 86_400_000,
+            retention_interval_ms: 300_000,
             removal_grace_ms: 60_000,
             ballast_bytes: 16 << 20,
             open_files_max: 512,

@@ -13,6 +13,7 @@ use super::cluster::api_versions::Refusal;
 use super::cluster::describe_cluster::WrongEndpoint;
 use super::cluster::init_producer_id;
 use super::data::admission;
+use super::data::delete_records::DeleteError;
 use super::data::fetch_session::SessionError;
 use super::data::list_offsets::ListError;
 use super::data::produce::ProduceError;
@@ -234,6 +235,17 @@ impl Coded for ListError {
             ListError::NamedTwice => ErrorCode::InvalidRequest,
             ListError::UnknownTime { .. } => ErrorCode::UnsupportedVersion,
             ListError::Unreadable { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for DeleteError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            DeleteError::Partition(error) => error.code(),
+            DeleteError::Internal => ErrorCode::InvalidTopicException,
+            DeleteError::Policy => ErrorCode::PolicyViolation,
+            DeleteError::NotDurable(_) => ErrorCode::KafkaStorageError,
         }
     }
 }

@@ -32,7 +32,8 @@ use kafka_protocol::messages::{
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
 };
 use kafka_protocol::messages::{
-    FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    DeleteRecordsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest,
 };
 use kafka_protocol::protocol::{Message, Request, VersionRange};
 use tidelog_protocol_ext::{api_key, decode};
@@ -133,6 +134,7 @@ apis! {
     ApiVersions(ApiVersionsRequest) => cluster::api_versions, 0..=4, before_login: true;
     CreateTopics(CreateTopicsRequest) => topic::create_topics, 2..=7;
     DeleteTopics(DeleteTopicsRequest) => topic::delete_topics, 1..=6;
+    DeleteRecords(DeleteRecordsRequest) => data::delete_records, 0..=2;
     InitProducerId(InitProducerIdRequest) => cluster::init_producer_id, 0..=5;
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) => data::offset_for_leader_epoch, 2..=4;
     DescribeConfigs(DescribeConfigsRequest) => topic::describe_configs, 1..=4;

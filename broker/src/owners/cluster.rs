@@ -281,6 +281,7 @@ fn log_settings(settings: &TopicSettings) -> LogSettings {
     LogSettings {
         retention_ms: limit(settings.retention_ms).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
         retention_bytes: limit(settings.retention_bytes),
+        held_bytes_max: None,
     }
 }
 

@@ -10,10 +10,9 @@
 //! told that the coordinator is not available.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,24 +56,30 @@ pub trait Journal: Machine + Send + 'static {
 /// Why a call has no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
-    #[error("the coordinator lost its log for a moment; try again")]
+    #[error("the coordinator is not available; the broker's log says why")]
     Unavailable,
 }
 
 /// What callers hold.
 pub struct DriverHandle<M: Machine> {
     inbox: mpsc::Sender<Call<M>>,
+    /// Tokens of callers that left; never more than there are calls.
+    withdrawn: mpsc::UnboundedSender<Token>,
+    next_token: Arc<AtomicU64>,
 }
 
 impl<M: Machine> Clone for DriverHandle<M> {
     fn clone(&self) -> Self {
         Self {
             inbox: self.inbox.clone(),
+            withdrawn: self.withdrawn.clone(),
+            next_token: Arc::clone(&self.next_token),
         }
     }
 }
 
 struct Call<M: Machine> {
+    token: Token,
     command: M::Command,
     reply: oneshot::Sender<M::Reply>,
 }
@@ -85,13 +90,37 @@ impl<M: Machine> DriverHandle<M> {
     /// # Errors
     /// The machine was rebuilt meanwhile, or the broker stops.
     pub async fn call(&self, command: M::Command) -> Result<M::Reply, DriverError> {
+        let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (reply, answered) = oneshot::channel();
-        let call = Call { command, reply };
-        self.inbox
-            .send(call)
-            .await
-            .map_err(|_| DriverError::Unavailable)?;
-        answered.await.map_err(|_| DriverError::Unavailable)
+        let call = Call {
+            token,
+            command,
+            reply,
+        };
+        let sent = self.inbox.send(call).await;
+        sent.map_err(|_| DriverError::Unavailable)?;
+        let mut waiting = Waiting {
+            token: Some(token),
+            withdrawn: &self.withdrawn,
+        };
+        let answer = answered.await;
+        waiting.token = None;
+        answer.map_err(|_| DriverError::Unavailable)
+    }
+}
+
+/// A caller that says so when it leaves before its answer.
+struct Waiting<'a> {
+    token: Option<Token>,
+    withdrawn: &'a mpsc::UnboundedSender<Token>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            // A driver that is gone has nothing to withdraw from.
+            let _ = self.withdrawn.send(token);
+        }
     }
 }
 
@@ -108,6 +137,7 @@ where
     M::Reply: Send,
 {
     let (inbox, calls) = mpsc::channel(INBOX_MAX);
+    let (withdrawn, withdrawals) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut driver = Driver {
             log,
@@ -115,13 +145,21 @@ where
             partition,
             machine: make(),
             make,
-            next_token: 0,
+            withdrawals,
             callers: HashMap::new(),
             flushes: VecDeque::new(),
         };
-        driver.run(calls).await;
+        if let Err(LoadError::Undecodable(error) | LoadError::Read(error)) = driver.run(calls).await
+        {
+            error!(machine = M::NAME, partition = %driver.partition.id, error,
+                "the coordinator's log holds a record that cannot be understood; it stays closed");
+        }
     });
-    DriverHandle { inbox }
+    DriverHandle {
+        inbox,
+        withdrawn,
+        next_token: Arc::default(),
+    }
 }
 
 /// A decision on its way to the disk.
@@ -136,7 +174,7 @@ struct Driver<M: Journal, F> {
     partition: Arc<Partition>,
     machine: M,
     make: F,
-    next_token: u64,
+    withdrawals: mpsc::UnboundedReceiver<Token>,
     callers: HashMap<Token, oneshot::Sender<M::Reply>>,
     /// Oldest first; replies leave in this order.
     flushes: VecDeque<Flush<M::Reply>>,
@@ -151,17 +189,20 @@ enum Event<M: Machine> {
 }
 
 impl<M: Journal, F: Fn() -> M> Driver<M, F> {
-    async fn run(&mut self, mut calls: mpsc::Receiver<Call<M>>) {
-        self.load().await;
+    /// Serves until all handles are gone, or the log turns out not to be understood.
+    async fn run(&mut self, mut calls: mpsc::Receiver<Call<M>>) -> Result<(), LoadError> {
+        self.load().await?;
         loop {
             match self.next_event(&mut calls).await {
-                Event::Called(call) => {
-                    let token = Token(self.next_token);
-                    self.next_token += 1;
-                    self.callers.insert(token, call.reply);
-                    let decision = self
-                        .machine
-                        .decide(self.clock.now_ms(), token, call.command);
+                // One who left while the call was queued has withdrawn what never arrived.
+                Event::Called(call) if call.reply.is_closed() => {}
+                Event::Called(Call {
+                    token,
+                    command,
+                    reply,
+                }) => {
+                    self.callers.insert(token, reply);
+                    let decision = self.machine.decide(self.clock.now_ms(), token, command);
                     self.carry_out(decision);
                 }
                 Event::Deadline => {
@@ -169,13 +210,14 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
                     self.carry_out(decision);
                 }
                 Event::CallerGone(token) => {
-                    self.callers.remove(&token);
-                    let decision = self.machine.cancel(self.clock.now_ms(), token);
-                    self.carry_out(decision);
+                    if self.callers.remove(&token).is_some() {
+                        let decision = self.machine.cancel(self.clock.now_ms(), token);
+                        self.carry_out(decision);
+                    }
                 }
                 Event::Flushed { failed: false } => self.settle(),
-                Event::Flushed { failed: true } => self.start_over().await,
-                Event::HandlesGone => return,
+                Event::Flushed { failed: true } => self.start_over().await?,
+                Event::HandlesGone => return Ok(()),
             }
         }
     }
@@ -192,18 +234,11 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
                 None => std::future::pending().await,
             }
         };
-        let callers = &mut self.callers;
-        let caller_gone = poll_fn(|cx| {
-            let mut callers = callers.iter_mut();
-            let gone = callers
-                .find_map(|(token, reply)| reply.poll_closed(cx).is_ready().then_some(*token));
-            gone.map_or(Poll::Pending, Poll::Ready)
-        });
         tokio::select! {
             biased;
             failed = flushed => Event::Flushed { failed },
             call = calls.recv() => call.map_or(Event::HandlesGone, Event::Called),
-            token = caller_gone => Event::CallerGone(token),
+            Some(token) = self.withdrawals.recv() => Event::CallerGone(token),
             () = tokio::time::sleep(nap) => Event::Deadline,
         }
     }
@@ -284,40 +319,44 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
     }
 
     /// An append failed: what was applied may not be in the log.
-    async fn start_over(&mut self) {
+    async fn start_over(&mut self) -> Result<(), LoadError> {
         warn!(machine = M::NAME, partition = %self.partition.id, "an append failed; loading anew");
+        // The oldest flush is the one that failed: it has been answered.
+        self.flushes.pop_front();
         while let Some(flush) = self.flushes.pop_front() {
             let _ = flush.appending.await;
         }
         self.callers.clear();
         self.machine = (self.make)();
-        self.load().await;
+        self.load().await
     }
 
     /// Applies the whole log, then lets the machine begin.
-    async fn load(&mut self) {
+    async fn load(&mut self) -> Result<(), LoadError> {
         let mut offset = self.partition.marks().log_start;
         while offset < self.partition.marks().high_watermark {
             match self.load_from(offset).await {
                 Ok(next) => offset = next,
-                Err(error) => {
+                Err(LoadError::Read(error)) => {
                     error!(machine = M::NAME, partition = %self.partition.id, offset, error,
                         "the coordinator's log cannot be read; trying again");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
+                Err(undecodable) => return Err(undecodable),
             }
         }
         let decision = self.machine.loaded(self.clock.now_ms());
         self.carry_out(decision);
         self.machine.durable();
+        Ok(())
     }
 
-    async fn load_from(&mut self, offset: i64) -> Result<i64, String> {
+    async fn load_from(&mut self, offset: i64) -> Result<i64, LoadError> {
         let plan = self
             .partition
             .plan_read(offset, LOAD_BYTES, true)
-            .map_err(|e| e.to_string())?;
-        let pieces = self.log.load(plan).await.map_err(|e| e.to_string())?;
+            .map_err(LoadError::read)?;
+        let pieces = self.log.load(plan).await.map_err(LoadError::read)?;
         let mut next = offset;
         for mut piece in pieces {
             while let Some(header) = BatchHeader::read(&piece) {
@@ -327,21 +366,39 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
             }
         }
         if next == offset {
-            Err("nothing to read below the high watermark".into())
-        } else {
-            Ok(next)
+            return Err(LoadError::read("nothing to read below the high watermark"));
         }
+        Ok(next)
     }
 
-    fn apply_batch(&mut self, batch: &Bytes) -> Result<(), String> {
-        let records = Records::open(batch, BATCH_BYTES_MAX).map_err(|e| e.to_string())?;
+    fn apply_batch(&mut self, batch: &Bytes) -> Result<(), LoadError> {
+        let undecodable = |error: String| LoadError::Undecodable(error);
+        let records = Records::open(batch, BATCH_BYTES_MAX).map_err(LoadError::undecodable)?;
         for record in &records {
-            let record = record.map_err(|e| e.to_string())?;
-            let decoded = M::decode(record.key.unwrap_or_default(), record.value)?;
-            if let Some(decoded) = decoded {
+            let record = record.map_err(LoadError::undecodable)?;
+            let decoded = M::decode(record.key.unwrap_or_default(), record.value);
+            if let Some(decoded) = decoded.map_err(undecodable)? {
                 self.machine.apply(&decoded);
             }
         }
         Ok(())
+    }
+}
+
+/// Why a machine could not be loaded.
+enum LoadError {
+    /// The disk; worth another try.
+    Read(String),
+    /// A record that this build does not understand. Going on without it would make up a state.
+    Undecodable(String),
+}
+
+impl LoadError {
+    fn read(error: impl ToString) -> Self {
+        Self::Read(error.to_string())
+    }
+
+    fn undecodable(error: impl ToString) -> Self {
+        Self::Undecodable(error.to_string())
     }
 }

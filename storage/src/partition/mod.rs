@@ -36,6 +36,9 @@ use watch::Watchers;
 pub struct LogSettings {
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<u64>,
+    /// Retention does not pass the partition's floor (see [`Partition::set_floor`]) while what it
+    /// would have removed and keeps is at most this many bytes; `None`: there is no floor.
+    pub held_bytes_max: Option<u64>,
 }
 
 /// Whether a partition still takes part.
@@ -74,6 +77,8 @@ pub struct LogState {
     pub runs: VecDeque<Arc<Run>>,
     tail_index_bytes: u64,
     pub settings: LogSettings,
+    /// What lies from here on is still needed elsewhere. Not kept over a restart: it begins at 0.
+    pub floor: Offset,
     pub standing: Standing,
 }
 
@@ -158,6 +163,12 @@ impl Partition {
         self.log.lock().settings = settings;
     }
 
+    /// Says from which offset on records are still needed elsewhere, which
+    /// [`LogSettings::held_bytes_max`] lets retention wait for. May move either way.
+    pub fn set_floor(&self, floor: Offset) {
+        self.log.lock().floor = floor;
+    }
+
     /// Where `epoch` ends (KIP-101): the largest epoch not above it and its end offset.
     pub fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)> {
         let log = self.log.lock();
@@ -168,6 +179,21 @@ impl Partition {
     /// Bytes of batches from log start to end, segments and tail.
     pub fn size_bytes(&self) -> u64 {
         self.log.lock().size_bytes()
+    }
+
+    /// Bytes of durable batches from `offset` on, about: a piece that it cuts counts by its share of
+    /// offsets.
+    pub fn bytes_from(&self, offset: Offset) -> u64 {
+        let log = self.log.lock();
+        let mut first = log.log_start;
+        let mut bytes = 0;
+        for piece in log.pieces() {
+            let offsets = (piece.end_offset - first).max(1).unsigned_abs();
+            let wanted = (piece.end_offset - offset.max(first)).max(0).unsigned_abs();
+            bytes += u128::from(piece.bytes) * u128::from(wanted) / u128::from(offsets);
+            first = piece.end_offset;
+        }
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// Changes the standing and wakes everybody who waits.
@@ -285,6 +311,7 @@ impl LogState {
             runs: VecDeque::new(),
             tail_index_bytes: 0,
             settings,
+            floor: 0,
             standing: Standing::Open,
         }
     }

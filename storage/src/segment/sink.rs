@@ -8,20 +8,24 @@ use crate::disk::{Disk, DiskFile};
 
 /// Small writes are gathered up to this many bytes; larger ones go straight to the file.
 const STAGE_BYTES: usize = 1 << 20;
+/// The file is synced each time this many bytes came: one great sync at the end would make the WAL's
+/// syncs wait behind it in the device.
+const SYNC_BYTES: u64 = 16 << 20;
 
-pub(super) struct Sink {
+pub(crate) struct Sink {
     disk: Arc<dyn Disk>,
     id: FileId,
     file: Arc<dyn DiskFile>,
     staged: Vec<u8>,
     /// Bytes handed to the file; the stage follows them.
     written: u64,
+    synced: u64,
     crc: u32,
     named: bool,
 }
 
 impl Sink {
-    pub(super) fn create(disk: Arc<dyn Disk>, id: FileId) -> io::Result<Self> {
+    pub(crate) fn create(disk: Arc<dyn Disk>, id: FileId) -> io::Result<Self> {
         let file = disk.create(&id.temporary_path())?;
         Ok(Self {
             disk,
@@ -29,24 +33,24 @@ impl Sink {
             file,
             staged: Vec::new(),
             written: 0,
+            synced: 0,
             crc: 0,
             named: false,
         })
     }
 
     /// Position of the next byte.
-    pub(super) fn pos(&self) -> u64 {
+    pub(crate) fn pos(&self) -> u64 {
         self.written + self.staged.len() as u64
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.crc = crc32c::crc32c_append(self.crc, bytes);
         if self.staged.len() + bytes.len() > STAGE_BYTES {
             self.flush()?;
         }
         if bytes.len() >= STAGE_BYTES {
-            self.file.write_all_at(bytes, self.written)?;
-            self.written += bytes.len() as u64;
+            self.write(bytes)?;
         } else {
             self.staged.extend_from_slice(bytes);
         }
@@ -54,13 +58,13 @@ impl Sink {
     }
 
     /// Zeros up to the next multiple of 8.
-    pub(super) fn pad8(&mut self) -> io::Result<()> {
+    pub(crate) fn pad8(&mut self) -> io::Result<()> {
         let padding = self.pos().next_multiple_of(8) - self.pos();
         self.put(&[0; 8][..padding as usize])
     }
 
     /// Makes the file durable, then its name. Answers its length and crc32c.
-    pub(super) fn finish(mut self) -> io::Result<(u64, u32)> {
+    pub(crate) fn finish(mut self) -> io::Result<(u64, u32)> {
         self.flush()?;
         self.file.sync()?;
         self.disk
@@ -71,9 +75,20 @@ impl Sink {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.staged, self.written)?;
-        self.written += self.staged.len() as u64;
-        self.staged.clear();
+        let mut staged = std::mem::take(&mut self.staged);
+        self.write(&staged)?;
+        staged.clear();
+        self.staged = staged;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 }

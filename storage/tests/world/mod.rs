@@ -46,6 +46,7 @@ pub fn options() -> Options {
             members_max: 8,
         },
         producer_idle_ms_max: i64::MAX,
+        retention_interval_ms: 0,
         removal_grace_ms: 0,
         ballast_bytes: 0,
         open_files_max: 8,
@@ -277,14 +278,14 @@ impl World {
     /// Flushes the oldest WAL file.
     pub fn relieve(&mut self) -> Result<(), PowerCut> {
         let done = self.parts().janitor.relieve_wal(true);
-        self.unless_dead(done.map_err(|e| e.to_string()))
+        self.unless_dead(done.map(drop).map_err(|e| e.to_string()))
     }
 
     pub fn tick(&mut self) -> Result<(), PowerCut> {
         self.now += 10_000;
         let now = self.now;
         let done = self.parts().janitor.tick(now);
-        self.unless_dead(done.map_err(|e| e.to_string()))
+        self.unless_dead(done.map(drop).map_err(|e| e.to_string()))
     }
 
     /// Lets one partition keep only its newest bytes, from the next tick on.
@@ -292,8 +293,8 @@ impl World {
         let id = partition_id(self.rng.random_range(0..PARTITIONS));
         let keep = self.rng.random_range(0..20_000);
         let settings = LogSettings {
-            retention_ms: None,
             retention_bytes: Some(keep),
+            ..LogSettings::default()
         };
         self.partition(id).configure(settings);
         self.tick()?;

@@ -22,7 +22,7 @@ use tidelog_records::{
 
 /// Most bytes the records of one batch may decompress to: far more than clients gather, and the
 /// most that a hostile batch can make us hold.
-const DECOMPRESSED_MAX_BYTES: usize = 128 << 20;
+pub(super) const DECOMPRESSED_MAX_BYTES: usize = 128 << 20;
 
 /// First version of Produce whose clients all understand zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;

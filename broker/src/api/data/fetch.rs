@@ -7,9 +7,9 @@
 //! - Partitions are served in order, each up to its own limit, all up to the request's and ours. The
 //!   first that has anything gives its first batch however large it is (KIP-74), so that no reader
 //!   is stuck; nothing is read from disk for those the limit leaves nothing for.
-//! - The wait ends with enough bytes, an error in a partition, the deletion of a topic, the deadline
-//!   or the broker's stop. Partitions that are unknown from the start do not end it while there are
-//!   others, as in Kafka: their reader would ask again at once.
+//! - The wait ends with enough bytes or as many as the limits allow, an error in a partition, the
+//!   deletion of a topic, the deadline or the broker's stop. Partitions that are unknown from the
+//!   start do not end it while there are others, as in Kafka: their reader would ask again at once.
 //! - Batches are whole and shared with the log; a batch may begin before the offset asked for.
 //! - Everything is below the high watermark, so what is read survives a power cut.
 
@@ -21,6 +21,7 @@ use kafka_protocol::messages::FetchRequest;
 use tidelog_coordinator::cluster::Topic;
 use tidelog_protocol_ext::fetch_response::{EpochEnd, FetchPartition, FetchResponse, FetchTopic};
 use tidelog_protocol_ext::{ErrorCode, Rope, StrBytes};
+use tidelog_records::BatchHeader;
 use tidelog_storage::{Marks, Partition, ReadError};
 use tokio::time::Instant;
 use tracing::warn;
@@ -60,7 +61,8 @@ struct Reader {
 struct Pass {
     responses: Vec<FetchPartition>,
     bytes: u64,
-    /// Something happened that a client should know now, however few bytes there are.
+    /// There is more than the limits allow, or something a client should know now: the answer does
+    /// not wait for more bytes.
     urgent: bool,
 }
 
@@ -69,8 +71,8 @@ struct Found {
     marks: Marks,
     records: Rope,
     diverging: Option<EpochEnd>,
-    /// The disk was read; that is not done again and again while waiting.
-    cold: bool,
+    /// See [`Pass::urgent`].
+    urgent: bool,
 }
 
 pub async fn handle(ctx: &Context, request: FetchRequest) -> Outcome {
@@ -206,36 +208,37 @@ async fn look(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
         let index = reader.wanted.index;
         let response = match &reader.partition {
             Err(error) => failed(index, error),
-            Ok(partition) => {
-                let left = limits.max_bytes.saturating_sub(pass.bytes);
-                match read(ctx, partition, &reader.wanted, left, pass.bytes == 0).await {
-                    Ok(found) => {
-                        pass.bytes += found.records.len() as u64;
-                        pass.urgent |= found.cold || found.diverging.is_some();
-                        succeeded(index, found, limits.committed)
-                    }
-                    Err(error) => {
-                        pass.urgent = true;
-                        failed(index, &error)
-                    }
+            Ok(partition) => match read(ctx, partition, &reader.wanted, limits, pass.bytes).await {
+                Ok(found) => {
+                    pass.bytes += found.records.len() as u64;
+                    pass.urgent |= found.urgent;
+                    succeeded(index, found, limits.committed)
                 }
-            }
+                Err(error) => {
+                    pass.urgent = true;
+                    failed(index, &error)
+                }
+            },
         };
         pass.responses.push(response);
     }
     pass
 }
 
-/// Reads one partition: at most `left` bytes, but one whole batch if it is the `first` with any.
+/// Reads one partition within what the limits leave after `taken` bytes; one whole batch in any case
+/// if it is the first with any.
 async fn read(
     ctx: &Context,
     partition: &Partition,
     wanted: &Wanted,
-    left: u64,
-    first: bool,
+    limits: Limits,
+    taken: u64,
 ) -> Result<Found, PartitionError> {
-    let max_bytes = wanted.max_bytes.min(left);
-    let plan = partition.plan_read(wanted.fetch_offset, max_bytes, first);
+    let offset = wanted.fetch_offset;
+    let first = taken == 0;
+    let max_bytes = wanted.max_bytes.min(limits.max_bytes.saturating_sub(taken));
+    let readable_to = partition.marks().high_watermark;
+    let plan = partition.plan_read(offset, max_bytes, first);
     // After the plan, so that nothing in it lies beyond them.
     let marks = partition.marks();
     check_leader_epoch(wanted.leader_epoch, marks.leader_epoch)?;
@@ -243,27 +246,44 @@ async fn read(
         diverging: diverging(partition, wanted, marks.log_start)?,
         marks,
         records: Rope::new(),
-        cold: false,
+        urgent: true,
     };
     if found.diverging.is_some() {
         return Ok(found);
     }
     let plan = plan.map_err(|error| told(&wanted.topic, error))?;
     if max_bytes == 0 && !first {
+        found.urgent = offset < readable_to;
         return Ok(found);
     }
-    found.records = match plan.in_memory() {
-        Some(pieces) => Rope::from(pieces),
-        None => {
-            found.cold = true;
-            let loaded = ctx.broker.log().load(plan).await;
-            let loaded = loaded.inspect_err(|error| {
-                warn!(partition = %partition.id, offset = wanted.fetch_offset, %error, "not read");
-            });
-            Rope::from(loaded.map_err(|error| told(&wanted.topic, error))?)
+    match plan.in_memory() {
+        Some(pieces) => {
+            found.records = Rope::from(pieces);
+            // Only asked where it matters: the walk is long for many small batches.
+            let too_few = (found.records.len() as u64) < limits.min_bytes;
+            found.urgent = too_few && end_of(&found.records).unwrap_or(offset) < readable_to;
         }
-    };
+        // Urgent: while waiting the disk is not read again and again.
+        None => {
+            let loaded = ctx.broker.log().load(plan).await;
+            let loaded = loaded.inspect_err(
+                |error| warn!(partition = %partition.id, offset, %error, "a fetch failed"),
+            );
+            found.records = Rope::from(loaded.map_err(|error| told(&wanted.topic, error))?);
+        }
+    }
     Ok(found)
+}
+
+/// Next offset after whole batches. Only the last piece is looked at, header by header.
+fn end_of(records: &Rope) -> Option<i64> {
+    let mut rest = &records.pieces().last()?[..];
+    let mut end = None;
+    while let Some(header) = BatchHeader::read(rest) {
+        end = Some(header.last_offset() + 1);
+        rest = rest.get(header.total_len()..).unwrap_or_default();
+    }
+    end
 }
 
 fn told(topic: &TopicKey, error: ReadError) -> PartitionError {

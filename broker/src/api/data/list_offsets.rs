@@ -16,9 +16,10 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use tidelog_coordinator::cluster::Image;
 use tidelog_protocol_ext::ErrorCode;
-use tidelog_records::{Records, RecordsError, search};
+use tidelog_records::{BatchHeader, Record, Records, RecordsError};
 use tidelog_storage::{Marks, Partition, ReadError};
 
+use super::admission::DECOMPRESSED_MAX_BYTES;
 use super::target::{PartitionError, marks_of, partition_named};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
@@ -26,9 +27,6 @@ use crate::log::Log;
 
 /// First version with leader epochs in answers.
 const EPOCHS_FROM: i16 = 4;
-
-/// Records of one batch are opened in at most this much memory; no larger batch is admitted.
-const BATCH_MAX_BYTES: usize = 128 << 20;
 
 /// Why a partition's offset is not told.
 #[derive(Debug, thiserror::Error)]
@@ -193,14 +191,12 @@ fn first_at_or_after(
     };
     // The first batch has it, unless only records below the log start are late enough.
     let mut from = hit.batch_offset.max(log_start);
-    while let Some(records) = batch_at(partition, from)? {
-        let header = *records.header();
+    while let Some((header, batch)) = batch_at(partition, from)? {
         if header.max_timestamp >= time {
-            for record in &records {
+            for record in &opened(&batch, from)? {
                 let record = record.map_err(|error| unreadable(from, error.into()))?;
                 if record.timestamp >= time && record.offset >= log_start {
-                    let place = (record.offset, record.timestamp);
-                    return Ok(Some(placed(partition, place)));
+                    return Ok(Some(placed(partition, &record)));
                 }
             }
         }
@@ -214,29 +210,40 @@ fn greatest(partition: &Partition, log_start: i64) -> Result<Option<Place>, List
         return Ok(None);
     };
     let from = hit.batch_offset.max(log_start);
-    let Some(records) = batch_at(partition, from)? else {
+    let Some((_, batch)) = batch_at(partition, from)? else {
         return Ok(None);
     };
-    let found = search::max_timestamp(&records).map_err(|error| unreadable(from, error.into()))?;
-    Ok(found.map(|found| placed(partition, (found.offset, found.timestamp))))
+    let records = opened(&batch, from)?;
+    let mut greatest: Option<Record<'_>> = None;
+    for record in &records {
+        let record = record.map_err(|error| unreadable(from, error.into()))?;
+        let greater = greatest
+            .as_ref()
+            .is_none_or(|g| record.timestamp > g.timestamp);
+        if greater && record.offset >= log_start {
+            greatest = Some(record);
+        }
+    }
+    Ok(greatest.map(|record| placed(partition, &record)))
 }
 
-fn placed(partition: &Partition, (offset, timestamp): (i64, i64)) -> Place {
+fn placed(partition: &Partition, record: &Record<'_>) -> Place {
     Place {
-        offset,
-        timestamp,
-        leader_epoch: partition.epoch_at(offset).unwrap_or(-1),
+        offset: record.offset,
+        timestamp: record.timestamp,
+        leader_epoch: partition.epoch_at(record.offset).unwrap_or(-1),
     }
 }
 
-/// The batch that holds `offset`, opened; `None` at the end of the log.
-fn batch_at(partition: &Partition, offset: i64) -> Result<Option<Records>, ListError> {
-    let pieces: Vec<Bytes> = partition.plan_read(offset, 0, true)?.load()?;
-    let Some(batch) = pieces.into_iter().next() else {
-        return Ok(None);
-    };
-    let records = Records::open(&batch, BATCH_MAX_BYTES);
-    records.map(Some).map_err(|error| unreadable(offset, error))
+/// The batch that holds `offset`; `None` at the end of the log.
+fn batch_at(partition: &Partition, offset: i64) -> Result<Option<(BatchHeader, Bytes)>, ListError> {
+    let pieces = partition.plan_read(offset, 0, true)?.load()?;
+    let batch = pieces.into_iter().next();
+    Ok(batch.and_then(|batch| Some((BatchHeader::read(&batch)?, batch))))
+}
+
+fn opened(batch: &Bytes, offset: i64) -> Result<Records, ListError> {
+    Records::open(batch, DECOMPRESSED_MAX_BYTES).map_err(|error| unreadable(offset, error))
 }
 
 fn unreadable(offset: i64, error: RecordsError) -> ListError {

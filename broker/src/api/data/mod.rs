@@ -8,6 +8,7 @@
 
 pub mod admission;
 mod compute;
+pub mod delete_records;
 pub mod fetch;
 pub mod fetch_session;
 mod fetch_wait;

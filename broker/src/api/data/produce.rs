@@ -190,7 +190,8 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
     aimed.collect()
 }
 
-fn is_internal(topic: &Topic) -> bool {
+/// Whether only the broker itself may change the topic's records.
+pub(super) fn is_internal(topic: &Topic) -> bool {
     topic.internal || INTERNAL_TOPICS.contains(&topic.name.as_str())
 }
 

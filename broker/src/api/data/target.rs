@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::log::Log;
 
+/// Leader epoch of a client that knows none; nothing is compared.
+pub const ANY_EPOCH: i32 = -1;
+
 /// A topic as a request names it: by name, or by id where the version has ids instead.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TopicKey {

@@ -72,6 +72,9 @@ fn judge(batch: &Bytes, overrides: &[(&str, &str)], version: i16) -> Result<Admi
 const COMPACT: &[(&str, &str)] = &[("cleanup.policy", "compact")];
 const APPEND_TIME: &[(&str, &str)] = &[("message.timestamp.type", "LogAppendTime")];
 
+/// Name, what is sent, the topic's settings, version, expected code.
+type Case<'a> = (&'a str, Bytes, &'a [(&'a str, &'a str)], i16, ErrorCode);
+
 #[test]
 fn what_is_refused_and_with_which_code() {
     let good = batch(Codec::None, &[NOW_MS, NOW_MS]);
@@ -82,7 +85,7 @@ fn what_is_refused_and_with_which_code() {
     let zstd = batch(Codec::Zstd, &[NOW_MS]);
     let small: &[(&str, &str)] = &[("max.message.bytes", "100")];
     let past: &[(&str, &str)] = &[("message.timestamp.before.max.ms", "1000")];
-    let cases: Vec<(&str, Bytes, &[(&str, &str)], i16, ErrorCode)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("nothing", Bytes::new(), &[], 9, ErrorCode::InvalidRecord),
         ("two batches", two.into(), &[], 9, ErrorCode::InvalidRecord),
         ("magic 1", old, &[], 9, ErrorCode::InvalidRecord),
