@@ -7,7 +7,7 @@ use rand::Rng as _;
 use world::{PowerCut, World};
 
 /// Random runs in the test command; `TIDELOG_SEEDS` asks for more.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 20_000;
 
 fn act(world: &mut World, action: u32) -> Result<(), PowerCut> {
     match action {

@@ -5,8 +5,8 @@
 //!
 //! Which slots count, with `low` the low slot of the newest slot of the newest incarnation:
 //! - Slots below `low` are leftovers in recycled files.
-//! - Of two slots with one number the newer incarnation's counts; from the first slot of an
-//!   incarnation on, nothing of an older one does: it was cut there.
+//! - From the first slot of an incarnation on, which each of its slots names, nothing of an older
+//!   one counts: it was cut there.
 //! - A number missing below a recorded `synced_to`, or before the newest incarnation began, was
 //!   durable once: corruption. A number missing above is where a power cut tore the end: the log is
 //!   cut there, and what lies beyond was never acknowledged.
@@ -144,8 +144,6 @@ fn link(files: Vec<ScannedFile>, mut found: Vec<(usize, Found)>) -> Chain {
         known_synced: 0,
         low_slot: 0,
     };
-    // Newest incarnation first among equals, so that it wins its number.
-    found.sort_by_key(|(rank, f)| (f.header.number, usize::MAX - rank));
     let Some((newest_rank, newest)) = found
         .iter()
         .max_by_key(|(rank, f)| (*rank, f.header.number))
@@ -159,16 +157,14 @@ fn link(files: Vec<ScannedFile>, mut found: Vec<(usize, Found)>) -> Chain {
         .max()
         .unwrap_or(0);
     chain.low_slot = newest.header.low_slot;
+    cut_older_incarnations(&mut found);
+    found.sort_by_key(|(_, f)| f.header.number);
 
     let mut next = chain.low_slot;
-    let mut rank_so_far = 0;
-    for (rank, slot) in found {
+    for (_, slot) in found {
         let number = slot.header.number;
         if number < next {
-            continue; // a leftover, or an older incarnation's slot of the same number
-        }
-        if rank < rank_so_far || number > newest.header.number {
-            break;
+            continue; // a leftover in a recycled file
         }
         if number > next {
             if next >= chain.known_synced {
@@ -176,11 +172,25 @@ fn link(files: Vec<ScannedFile>, mut found: Vec<(usize, Found)>) -> Chain {
             }
             chain.lost.extend(next..number);
         }
-        rank_so_far = rank;
         next = number + 1;
         chain.slots.push(slot);
     }
     chain
+}
+
+/// Drops what an incarnation wrote at or beyond the first slot of a newer one.
+fn cut_older_incarnations(found: &mut Vec<(usize, Found)>) {
+    found.sort_by_key(|(rank, _)| usize::MAX - rank);
+    let mut end = u64::MAX;
+    let mut end_for_older = u64::MAX;
+    let mut rank_now = usize::MAX;
+    found.retain(|(rank, slot)| {
+        if *rank != rank_now {
+            (rank_now, end) = (*rank, end_for_older);
+        }
+        end_for_older = end_for_older.min(slot.header.first_slot);
+        slot.header.number < end
+    });
 }
 
 impl Chain {
@@ -215,5 +225,78 @@ impl Chain {
                 .sync()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot as (incarnation's rank, its first slot, number, synced_to, low_slot).
+    type Line = (usize, u64, u64, u64, u64);
+
+    fn check(lines: &[Line], numbers: &[u64], lost: &[u64]) {
+        let found = lines
+            .iter()
+            .map(|(rank, first_slot, number, synced_to, low_slot)| {
+                let header = SlotHeader {
+                    incarnation: Incarnation([*rank as u8; 16]),
+                    number: *number,
+                    prev_crc: 0,
+                    synced_to: *synced_to,
+                    low_slot: *low_slot,
+                    slot_len: 4096,
+                    footer_pos: 128,
+                    entry_count: 0,
+                    body_crc: 0,
+                    footer_crc: 0,
+                    first_slot: *first_slot,
+                    header_crc: 0,
+                };
+                let found = Found {
+                    header,
+                    file: 0,
+                    pos: 0,
+                };
+                (*rank, found)
+            });
+        let chain = link(Vec::new(), found.collect());
+        let linked: Vec<u64> = chain.slots.iter().map(|slot| slot.header.number).collect();
+        assert_eq!(linked, numbers, "{lines:?}");
+        assert_eq!(chain.lost, lost, "{lines:?}");
+    }
+
+    #[test]
+    fn slots_count_from_the_low_slot_on_without_holes() {
+        check(&[], &[], &[]);
+        check(
+            &[(0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, 2, 1, 0)],
+            &[0, 1, 2],
+            &[],
+        );
+        // A hole nobody synced: a power cut tore the end.
+        check(&[(0, 0, 0, 0, 0), (0, 0, 2, 0, 0)], &[0], &[]);
+        // The same hole, but slot 2 knows that 1 was synced.
+        check(&[(0, 0, 0, 0, 0), (0, 0, 2, 2, 0)], &[0, 2], &[1]);
+        // Leftovers below the low slot.
+        check(&[(0, 0, 3, 3, 3), (0, 0, 1, 0, 0)], &[3], &[]);
+    }
+
+    #[test]
+    fn an_older_incarnation_ends_where_a_newer_begins() {
+        // Slot 6 of the older one was torn off before the newer began at 5.
+        check(
+            &[(0, 0, 4, 4, 0), (0, 0, 6, 4, 0), (1, 5, 5, 5, 4)],
+            &[4, 5],
+            &[],
+        );
+        // The newer one's slot 8 is torn; the older one's 8, in a recycled file, is not it.
+        check(&[(0, 0, 8, 4, 0), (1, 4, 9, 8, 8)], &[], &[]);
+        // An incarnation between them left nothing but its own cut.
+        check(
+            &[(0, 0, 3, 0, 0), (1, 3, 3, 3, 3), (2, 4, 4, 4, 3)],
+            &[3, 4],
+            &[],
+        );
     }
 }

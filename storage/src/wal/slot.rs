@@ -75,6 +75,8 @@ pub struct SlotHeader {
     pub entry_count: u32,
     pub body_crc: u32,
     pub footer_crc: u32,
+    /// Number of the first slot of this incarnation: older incarnations end there.
+    pub first_slot: u64,
     /// crc of this header; the next slot's `prev_crc`.
     pub header_crc: u32,
 }
@@ -136,6 +138,7 @@ impl SlotHeader {
             entry_count: u32_at(b, 64),
             body_crc: u32_at(b, 68),
             footer_crc: u32_at(b, 72),
+            first_slot: u64_at(b, 76),
             header_crc,
         };
         header.check_lengths()?;
@@ -173,6 +176,7 @@ impl SlotHeader {
         b[64..68].copy_from_slice(&self.entry_count.to_le_bytes());
         b[68..72].copy_from_slice(&self.body_crc.to_le_bytes());
         b[72..76].copy_from_slice(&self.footer_crc.to_le_bytes());
+        b[76..84].copy_from_slice(&self.first_slot.to_le_bytes());
         self.header_crc = crc32c::crc32c(&b[..124]);
         b[124..128].copy_from_slice(&self.header_crc.to_le_bytes());
     }
@@ -218,6 +222,7 @@ pub fn slot_len(entry_count: usize, body_bytes: usize) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub struct SlotContext {
     pub incarnation: Incarnation,
+    pub first_slot: u64,
     pub number: u64,
     pub prev_crc: u32,
     pub synced_to: u64,
@@ -321,6 +326,7 @@ impl SlotBuilder {
             entry_count: self.entry_count,
             body_crc,
             footer_crc: crc32c::crc32c(&self.footer),
+            first_slot: context.first_slot,
             header_crc: 0,
         };
         header.write(self.buf.as_mut_slice());
@@ -368,6 +374,7 @@ mod tests {
         builder.push_batch(partition, &batch, 43, 9);
         builder.finish(SlotContext {
             incarnation: Incarnation([1; 16]),
+            first_slot: 2,
             number: 17,
             prev_crc: 4,
             synced_to: 16,

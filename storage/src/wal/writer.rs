@@ -39,6 +39,7 @@ struct Active {
 pub struct WalWriter {
     pool: Arc<WalPool>,
     incarnation: Incarnation,
+    first_slot: u64,
     next_slot: u64,
     prev_crc: u32,
     active: Option<Active>,
@@ -59,6 +60,7 @@ impl WalWriter {
         Self {
             pool,
             incarnation: resume.incarnation,
+            first_slot: resume.next_slot,
             next_slot: resume.next_slot,
             prev_crc: resume.prev_crc,
             active: None,
@@ -93,6 +95,7 @@ impl WalWriter {
     pub fn write(&mut self, builder: SlotBuilder) -> io::Result<(SlotPlace, SlotHeader, Bytes)> {
         let context = SlotContext {
             incarnation: self.incarnation,
+            first_slot: self.first_slot,
             number: self.next_slot,
             prev_crc: self.prev_crc,
             synced_to: self.syncer.synced_to(),
