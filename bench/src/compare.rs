@@ -103,7 +103,8 @@ impl System {
                 let listen = format!("127.0.0.1:{port}");
                 command
                     .arg(&options.tidelog)
-                    .args(["serve", "--admin", "off", "--listen", &listen]);
+                    .args(["serve", "--admin", "off", "--catalog", "off"])
+                    .args(["--listen", &listen]);
                 command.args(["--set", flush]).arg("--data-dir").arg(data);
             }
             Self::Kafka | Self::KafkaSync => {

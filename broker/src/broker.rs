@@ -3,16 +3,21 @@
 //! Parts that own state (storage, groups, the cluster image) are fields here, each a handle to its
 //! owner; handlers reach them through [`crate::api::context::Context`].
 
+use std::io;
 use std::sync::Arc;
 
 use crate::api::cluster::init_producer_id::ProducerIds;
 use crate::api::data::fetch_session::FetchSessions;
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::jobs::rows::Rows;
+use crate::jobs::lake::Lake;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::owners::catalog;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::groups::Groups;
+use crate::owners::keyed::Keyed;
 use crate::server::ledger::Ledger;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Shutdown, ShutdownSignal};
@@ -32,37 +37,55 @@ pub struct Broker {
     log: Arc<Log>,
     cluster: ClusterHandle,
     groups: Groups,
+    keyed: Arc<Keyed>,
+    lake: Lake,
     producer_ids: ProducerIds,
     fetch_sessions: FetchSessions,
+    rows: Rows,
 }
 
 impl Broker {
+    /// # Errors
+    /// The system gives no threads.
     pub fn new(
         identity: Identity,
         settings: Settings,
         clock: Clock,
         log: Arc<Log>,
         cluster: ClusterHandle,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let budget_bytes = usize::try_from(settings.memory_budget_bytes).unwrap_or(usize::MAX);
         let groups = Groups::start(Arc::clone(&log), clock.clone(), cluster.clone(), &settings);
+        let keyed = Arc::new(Keyed::new(Arc::clone(&log), cluster.clone(), &settings));
+        let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
+        let lake = Lake::start(
+            Arc::clone(&log),
+            cluster.clone(),
+            clock.clone(),
+            catalog::open(cluster.clone(), clock.clone(), &settings),
+            metrics.lake(),
+            shutdown.signal(),
+        )?;
         let sessions_max = settings
             .max_incremental_fetch_session_cache_slots
             .unsigned_abs();
-        Self {
+        Ok(Self {
             fetch_sessions: FetchSessions::new(sessions_max as usize),
+            rows: Rows::new(budget_bytes),
             identity,
             ledger: Ledger::new(budget_bytes),
-            metrics: Metrics::default(),
-            shutdown: Shutdown::default(),
+            metrics,
+            shutdown,
             settings: RwLock::new(Arc::new(settings.clone())),
             start_settings: settings,
             clock,
             log,
             cluster,
             groups,
+            keyed,
+            lake,
             producer_ids: ProducerIds::default(),
-        }
+        })
     }
 
     /// The time, in milliseconds since 1970.
@@ -89,6 +112,16 @@ impl Broker {
         &self.groups
     }
 
+    /// Tables with a primary key.
+    pub fn keyed(&self) -> &Arc<Keyed> {
+        &self.keyed
+    }
+
+    /// Topics that are Iceberg tables too.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
     /// Ids for new idempotent producers.
     pub fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
@@ -97,6 +130,11 @@ impl Broker {
     /// What clients with fetch sessions were told.
     pub fn fetch_sessions(&self) -> &FetchSessions {
         &self.fetch_sessions
+    }
+
+    /// Columns of tables that are not in files yet, and how records become them.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     pub fn node_id(&self) -> i32 {
@@ -131,6 +169,15 @@ impl Broker {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Brings the metrics of rows up to date.
+    pub fn observe_rows(&self) {
+        let lag = self.rows.lag(self.now_ms());
+        self.metrics.rows_lag_records.set(lag.records);
+        self.metrics.rows_lag_ms.set(lag.ms);
+        let held = i64::try_from(self.rows.held_bytes()).unwrap_or(i64::MAX);
+        self.metrics.rows_held_bytes.set(held);
     }
 
     /// Brings the metrics of the ledger up to date.

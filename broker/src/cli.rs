@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Run the broker until SIGTERM or Ctrl-C
     Serve(Serve),
+    /// Show the whole story on a broker of its own: produce, consume, columns, keys, lake
+    Quickstart(tidelog_quickstart::Options),
     /// Show the settings of the broker
     #[command(subcommand)]
     Config(Config),
@@ -91,6 +94,9 @@ struct Sources {
     /// Address for metrics and health [tidelog.admin.listen]
     #[arg(long, value_name = "HOST:PORT|off")]
     admin: Option<String>,
+    /// Address of the Iceberg REST catalog [tidelog.catalog.listen]
+    #[arg(long, value_name = "HOST:PORT|off")]
+    catalog: Option<String>,
     /// What topics nobody configured become [tidelog.table.mode.default]
     #[arg(long, value_name = "auto|disabled")]
     tables: Option<String>,
@@ -110,6 +116,7 @@ impl Sources {
             ("--listen", "listeners", &self.listen),
             ("--advertise", "advertised.listeners", &self.advertise),
             ("--admin", "tidelog.admin.listen", &self.admin),
+            ("--catalog", "tidelog.catalog.listen", &self.catalog),
             ("--tables", "tidelog.table.mode.default", &self.tables),
         ];
         for (flag, name, value) in flags {
@@ -128,16 +135,20 @@ pub async fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // stderr may be closed; the exit code still tells.
-            let _ = writeln!(io::stderr(), "tidelog: {error}");
+            let _ = writeln!(io::stderr(), "tidelog: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 impl Command {
-    async fn run(self) -> Result<(), StartError> {
+    async fn run(self) -> anyhow::Result<()> {
         match self {
             Command::Serve(serve) => serve.run().await?,
+            Command::Quickstart(options) => {
+                let tidelog = std::env::current_exe().context("where is this program?")?;
+                tidelog_quickstart::run(options, tidelog).await?;
+            }
             Command::Config(Config::List { sources, json }) => list_settings(&sources, json)?,
             Command::Config(Config::Docs) => print(&settings::docs::markdown()),
             Command::Api(Docs::Docs) => print(&api::docs::markdown()),

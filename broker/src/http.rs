@@ -1,4 +1,4 @@
-//! The admin port: metrics and health over HTTP.
+//! The HTTP ports. Here: the admin port, with metrics and health.
 //!
 //! `/health/live` says that the process runs, `/health/ready` that it accepts Kafka clients; a
 //! stopping broker is alive and not ready.
@@ -23,15 +23,15 @@ const INDEX: &str = "<!doctype html><title>Tidelog</title><h1>Tidelog</h1><ul>\
 /// OpenMetrics 1.0, as its specification names it.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves the admin port until it is aborted: also while the broker stops, so that whoever asks is
-/// told so.
-pub async fn serve(broker: Arc<Broker>, socket: TcpListener) {
-    if let Err(error) = axum::serve(socket, router(broker)).await {
-        error!(%error, "the admin port failed");
+/// Serves a port until it is aborted: also while the broker stops, so that whoever asks is told so.
+pub async fn serve(name: &'static str, routes: Router, socket: TcpListener) {
+    if let Err(error) = axum::serve(socket, routes).await {
+        error!(name, %error, "an HTTP port failed");
     }
 }
 
-fn router(broker: Arc<Broker>) -> Router {
+/// The routes of the admin port.
+pub fn admin(broker: Arc<Broker>) -> Router {
     Router::new()
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
@@ -42,6 +42,7 @@ fn router(broker: Arc<Broker>) -> Router {
 
 async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     broker.observe_memory();
+    broker.observe_rows();
     match broker.metrics().encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -76,6 +76,28 @@ metrics! {
         "memory_used_bytes", "Bytes taken from the memory budget";
     memory_budget_bytes: Gauge = Gauge::default(),
         "memory_budget_bytes", "The memory budget";
+    rows_built: Counter = Counter::default(),
+        "rows_built", "Rows made of records of tables";
+    records_undecodable: Counter = Counter::default(),
+        "records_undecodable", "Records of tables that are no rows; Kafka clients read them as ever";
+    rows_files: Counter = Counter::default(),
+        "rows_files", "Rows files written";
+    rows_held_bytes: Gauge = Gauge::default(),
+        "rows_held_bytes", "Bytes of rows in memory, not in a file yet";
+    rows_lag_records: Gauge = Gauge::default(),
+        "rows_lag_records", "Records of all tables that are no rows yet";
+    rows_lag_ms: Gauge = Gauge::default(),
+        "rows_lag_ms", "Most milliseconds that the rows of a partition are behind its records";
+    lake_commits: Counter = Counter::default(),
+        "lake_commits", "Commits of rows to lake tables";
+    lake_rows: Counter = Counter::default(),
+        "lake_rows", "Rows committed to lake tables";
+    lake_bytes: Counter = Counter::default(),
+        "lake_bytes", "Bytes of the data files of those commits";
+    lake_undecodable: Counter = Counter::default(),
+        "lake_undecodable", "Records that stay out of lake tables because they do not decode";
+    lake_lost_offsets: Counter = Counter::default(),
+        "lake_lost_offsets", "Offsets that went from the log before they came to the lake";
 }
 
 fn per_api_of(
@@ -93,7 +115,28 @@ fn per_api_of(
         .collect()
 }
 
+/// The counters of the lake, for its tasks to keep.
+#[derive(Debug, Clone)]
+pub struct LakeMetrics {
+    pub commits: Counter,
+    pub rows: Counter,
+    pub bytes: Counter,
+    pub undecodable: Counter,
+    pub lost_offsets: Counter,
+}
+
 impl Metrics {
+    /// Counts of the lake; what is counted there shows here.
+    pub fn lake(&self) -> LakeMetrics {
+        LakeMetrics {
+            commits: self.lake_commits.clone(),
+            rows: self.lake_rows.clone(),
+            bytes: self.lake_bytes.clone(),
+            undecodable: self.lake_undecodable.clone(),
+            lost_offsets: self.lake_lost_offsets.clone(),
+        }
+    }
+
     /// Counts one reply of the API with this key, made `elapsed` after its request arrived.
     pub fn answered(&self, key: i16, elapsed: Duration) {
         if let Some((count, seconds)) =

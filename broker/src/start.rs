@@ -22,9 +22,11 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::http;
 use crate::identity::{Identity, IdentityError};
+use crate::jobs::rows;
 use crate::log::Log;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::driver::DriverError;
+use crate::owners::keyed;
 use crate::server::{self, listener::Listener};
 use crate::settings::{self, Address, Settings, SettingsError};
 
@@ -44,6 +46,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Cluster(#[from] DriverError),
+    #[error("cannot start threads: {0}; raise the limit on threads of this user or container")]
+    Threads(io::Error),
     #[error(
         "{address} is in use by another process; stop it or choose another address with {flag}"
     )]
@@ -65,12 +69,15 @@ pub struct Running {
     /// In the order of `listeners`.
     pub listeners: Vec<Arc<Listener>>,
     pub admin: Option<SocketAddr>,
+    pub catalog: Option<SocketAddr>,
     pub data_dir: PathBuf,
     kafka_tasks: JoinSet<()>,
-    /// Aborted when dropped: the admin port has nothing to finish.
-    _admin_task: JoinSet<()>,
+    /// Aborted when dropped: admin port and catalog have nothing to finish.
+    _http_tasks: JoinSet<()>,
     /// Tells storage the time.
     _housekeeping: JoinSet<()>,
+    rows: JoinSet<()>,
+    keyed: JoinSet<()>,
 }
 
 /// Starts a broker; `fresh_cluster_id` is used if the data directory is new.
@@ -83,15 +90,26 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
     let identity = Identity::open(&data_dir, settings.node_id, fresh_cluster_id)?;
 
     let kafka = bind_kafka(&settings).await?;
-    let admin = bind_admin(&settings).await?;
+    let admin = bind_http(settings.admin_listen.as_ref(), "--admin").await?;
+    let catalog = bind_http(settings.catalog_listen.as_ref(), "--catalog").await?;
 
     let broker = Arc::new(assemble(Arc::new(disk), identity, settings).await?);
     let mut housekeeping = JoinSet::new();
     housekeeping.spawn(tick(Arc::clone(&broker)));
-    let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
-    let mut admin_task = JoinSet::new();
+    let mut rows_task = JoinSet::new();
+    rows_task.spawn(rows::run(Arc::clone(&broker)));
+    let mut keyed_task = JoinSet::new();
+    let stop = broker.shutdown_signal();
+    keyed_task.spawn(keyed::run(Arc::clone(broker.keyed()), stop));
+    let [admin_address, catalog_address] = [&admin, &catalog]
+        .map(|socket| socket.as_ref().and_then(|socket| socket.local_addr().ok()));
+    let mut http_tasks = JoinSet::new();
     if let Some(socket) = admin {
-        admin_task.spawn(http::serve(Arc::clone(&broker), socket));
+        http_tasks.spawn(http::serve("admin", http::admin(Arc::clone(&broker)), socket));
+    }
+    if let Some(socket) = catalog {
+        let routes = tidelog_tiering::catalog::http::router(Arc::clone(broker.lake().catalog()));
+        http_tasks.spawn(http::serve("catalog", routes, socket));
     }
     let mut kafka_tasks = JoinSet::new();
     let mut listeners = Vec::new();
@@ -103,10 +121,13 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
         broker,
         listeners,
         admin: admin_address,
+        catalog: catalog_address,
         data_dir,
         kafka_tasks,
-        _admin_task: admin_task,
+        _http_tasks: http_tasks,
         _housekeeping: housekeeping,
+        rows: rows_task,
+        keyed: keyed_task,
     })
 }
 
@@ -124,6 +145,7 @@ pub async fn assemble(
     let cluster_id = &identity.cluster_id;
     let cluster = ClusterHandle::start(&log, clock.clone(), &settings, cluster_id).await?;
     let broker = Broker::new(identity, settings, clock, log, cluster);
+    let broker = broker.map_err(StartError::Threads)?;
     dynamic::apply(&broker);
     Ok(broker)
 }
@@ -191,12 +213,15 @@ async fn bind_kafka(settings: &Settings) -> Result<Vec<(Arc<Listener>, TcpListen
     Ok(bound)
 }
 
-async fn bind_admin(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = &settings.admin_listen else {
+async fn bind_http(
+    address: Option<&Address>,
+    flag: &'static str,
+) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else {
         return Ok(None);
     };
     let bound = TcpListener::bind(address.bind_target()).await;
-    bound.map(Some).map_err(refused(address, "--admin"))
+    bound.map(Some).map_err(refused(address, flag))
 }
 
 fn refused(address: &Address, flag: &'static str) -> impl FnOnce(io::Error) -> StartError {
@@ -215,12 +240,14 @@ impl Running {
     /// The line that tells scripts where the broker is.
     pub fn ready_line(&self) -> String {
         let kafka: Vec<_> = self.listeners.iter().map(|l| l.bound.to_string()).collect();
-        let admin = self
-            .admin
-            .map_or_else(|| "off".to_owned(), |address| address.to_string());
+        let shown = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+        };
         format!(
-            "tidelog ready kafka={} admin={admin} data={} tables={}",
+            "tidelog ready kafka={} catalog={} admin={} data={} tables={}",
             kafka.join(","),
+            shown(self.catalog),
+            shown(self.admin),
             self.data_dir.display(),
             self.broker.settings().table_mode_default.as_str(),
         )
@@ -230,6 +257,14 @@ impl Running {
     pub async fn stop(mut self) {
         self.broker.begin_shutdown();
         while self.kafka_tasks.join_next().await.is_some() {}
+        let patience_ms = self.broker.settings().shutdown_timeout_ms.unsigned_abs();
+        let patience = Duration::from_millis(patience_ms);
+        // A pass that is cut off is repeated by the next start.
+        let _ = tokio::time::timeout(patience, self.broker.lake().stopped()).await;
+        // Rows that come to no file are built again.
+        let _ = tokio::time::timeout(patience, self.rows.join_next()).await;
+        // What does not come to the index is folded again.
+        let _ = tokio::time::timeout(patience, self.keyed.join_next()).await;
         let log = Arc::clone(self.broker.log());
         let closed = tokio::task::spawn_blocking(move || log.engine().close()).await;
         if closed.is_err() {

@@ -192,7 +192,7 @@ async fn an_empty_fetch_takes_as_long_as_it_was_told() {
         assert_eq!((part.error_code, part.records.unwrap().len()), (0, 0));
         let wait = Duration::from_millis(wait_ms as u64);
         assert!(
-            took >= wait && took < wait + Duration::from_millis(120),
+            took >= wait && took < wait + Duration::from_millis(500),
             "{took:?}"
         );
     }

@@ -9,7 +9,7 @@ use support::{Client, TestBroker};
 use tidelog::api::APIS;
 
 /// Asks with an empty request, but for what `fill` sets in it, in all versions.
-async fn ask_all<R>(client: &mut Client, fill: impl Fn(R, i16) -> R)
+async fn ask_all<R>(client: &mut Client, fill: impl Fn(R) -> R)
 where
     R: kafka_protocol::protocol::Request + Default,
 {
@@ -18,7 +18,7 @@ where
         .find(|api| api.key == R::KEY)
         .expect("the API is listed");
     for version in api.min..=api.max {
-        client.call(version, &fill(R::default(), version)).await;
+        client.call(version, &fill(R::default())).await;
     }
 }
 
@@ -26,23 +26,23 @@ where
 async fn every_version_is_answered() {
     let broker = TestBroker::start(QUICK).await;
     let client = &mut broker.client().await;
-    ask_all(client, |request: OffsetCommitRequest, _| request).await;
-    ask_all(client, |request: OffsetFetchRequest, _| request).await;
-    ask_all(client, |request: FindCoordinatorRequest, _| request).await;
-    ask_all(client, |request: JoinGroupRequest, _| request).await;
-    ask_all(client, |request: HeartbeatRequest, _| request).await;
-    ask_all(client, |request: LeaveGroupRequest, _| request).await;
-    ask_all(client, |request: SyncGroupRequest, _| request).await;
-    ask_all(client, |request: DescribeGroupsRequest, _| {
+    ask_all(client, |request: OffsetCommitRequest| request).await;
+    ask_all(client, |request: OffsetFetchRequest| request).await;
+    ask_all(client, |request: FindCoordinatorRequest| request).await;
+    ask_all(client, |request: JoinGroupRequest| request).await;
+    ask_all(client, |request: HeartbeatRequest| request).await;
+    ask_all(client, |request: LeaveGroupRequest| request).await;
+    ask_all(client, |request: SyncGroupRequest| request).await;
+    ask_all(client, |request: DescribeGroupsRequest| {
         request.with_groups(vec![group_id("g")])
     })
     .await;
-    ask_all(client, |request: ListGroupsRequest, _| request).await;
-    ask_all(client, |request: DeleteGroupsRequest, _| {
+    ask_all(client, |request: ListGroupsRequest| request).await;
+    ask_all(client, |request: DeleteGroupsRequest| {
         request.with_groups_names(vec![group_id("g")])
     })
     .await;
-    ask_all(client, |request: OffsetDeleteRequest, _| request).await;
+    ask_all(client, |request: OffsetDeleteRequest| request).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,29 +28,21 @@ enum Program {
 }
 
 impl Program {
-    /// `TIDELOG_COMPAT_BROKER=kafka`, else `TIDELOG_BIN`, else the newest build under `target`.
+    /// `TIDELOG_COMPAT_BROKER=kafka`, else [`tidelog`].
     fn from_env() -> Result<Self> {
         if std::env::var("TIDELOG_COMPAT_BROKER").is_ok_and(|name| name == "kafka") {
             return Ok(Self::Kafka);
         }
-        if let Some(path) = std::env::var_os("TIDELOG_BIN") {
-            return Ok(Self::Tidelog(path.into()));
-        }
-        let built = ["release", "debug"]
-            .map(|profile| workspace().join("target").join(profile).join("tidelog"))
-            .into_iter()
-            .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
-            .max();
-        let (_, path) = built.context("no tidelog binary: run `cargo build -p tidelog-broker`")?;
-        Ok(Self::Tidelog(path))
+        tidelog().map(Self::Tidelog)
     }
 
-    fn command(&self, data: &Path, port: u16) -> Command {
+    fn command(&self, data: &Path, port: u16, catalog_port: u16) -> Command {
         match self {
             Self::Tidelog(path) => {
                 let mut command = Command::new(path);
                 command
                     .args(["serve", "--admin", "off", "--listen", &address(port)])
+                    .args(["--catalog", &address(catalog_port)])
                     .arg("--data-dir")
                     .arg(data);
                 command
@@ -69,6 +61,7 @@ impl Program {
 pub struct Broker {
     program: Program,
     port: u16,
+    catalog_port: u16,
     home: TempDir,
     process: Option<Child>,
 }
@@ -79,6 +72,7 @@ impl Broker {
         let mut broker = Self {
             program: Program::from_env()?,
             port: free_port()?,
+            catalog_port: free_port()?,
             home: tempfile::Builder::new()
                 .prefix("tidelog-compat-")
                 .tempdir()?,
@@ -91,6 +85,11 @@ impl Broker {
     /// `HOST:PORT`, the same for the life of this value.
     pub fn address(&self) -> String {
         address(self.port)
+    }
+
+    /// `HOST:PORT` of the Iceberg catalog, the same for the life of this value.
+    pub fn catalog_address(&self) -> String {
+        address(self.catalog_port)
     }
 
     pub fn is_kafka(&self) -> bool {
@@ -109,7 +108,7 @@ impl Broker {
             .open(self.log_path())?;
         let mut process = self
             .program
-            .command(&self.home.path().join("data"), self.port)
+            .command(&self.home.path().join("data"), self.port, self.catalog_port)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -127,13 +126,23 @@ impl Broker {
                 }
             }
         });
-        if ready.recv_timeout(READY_WAIT).is_err() {
-            bail!(
-                "the broker was not ready in {READY_WAIT:?}:\n{}",
-                self.log()
-            );
+        match ready.recv_timeout(READY_WAIT) {
+            Ok(()) => Ok(started.elapsed()),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!(
+                    "the broker ended before it was ready:
+{}",
+                    self.log()
+                )
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                bail!(
+                    "the broker was not ready in {READY_WAIT:?}:
+{}",
+                    self.log()
+                )
+            }
         }
-        Ok(started.elapsed())
     }
 
     /// `kill -9`: nothing is flushed, nobody is told.
@@ -185,6 +194,20 @@ impl Drop for Broker {
             eprintln!("--- the broker's log:\n{}", self.log());
         }
     }
+}
+
+/// The binary to test: `TIDELOG_BIN`, else the newest build under `target`.
+pub fn tidelog() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("TIDELOG_BIN") {
+        return Ok(path.into());
+    }
+    let built = ["release", "debug"]
+        .map(|profile| workspace().join("target").join(profile).join("tidelog"))
+        .into_iter()
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .max();
+    let (_, path) = built.context("no tidelog binary: run `cargo build -p tidelog`")?;
+    Ok(path)
 }
 
 fn address(port: u16) -> String {

@@ -65,6 +65,13 @@ pub const KCAT: Client = Client {
     library: &[],
 };
 
+/// PyIceberg and DuckDB on the tables of topics; takes the catalog's address as first argument.
+pub const LAKE: Client = Client {
+    name: "lake",
+    program: "../python_lake/run.sh",
+    library: &[],
+};
+
 const fn python(name: &'static str, library: &'static [&'static str]) -> Client {
     Client {
         name,

@@ -20,11 +20,17 @@ use std::thread::{self, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use crate::appender::{Append, AppendError, Appender, GroupOutcome, Written};
+use crate::checkpoint::CheckpointMeta;
 use crate::ids::{Timestamp, TopicId};
-use crate::janitor::{ChoreError, Janitor};
+use crate::janitor::{ChoreError, InstallError, Janitor};
+use crate::partition::Partition;
 use crate::recovery::Opened;
+use crate::rows::RowsMeta;
 use crate::store::{FlushMode, Store};
 use crate::wal::WalSyncer;
+
+/// Rows files that may wait to be taken. Each stands for a writer that waits.
+const ROWS_WAITING_MAX: usize = 256;
 
 /// Storage at work.
 pub struct Engine {
@@ -66,10 +72,29 @@ struct Chores {
     tick: Option<Timestamp>,
     flush_wanted: bool,
     spare_wanted: bool,
-    deleted: Vec<Arc<crate::partition::Partition>>,
+    deleted: Vec<Arc<Partition>>,
+    /// At most [`ROWS_WAITING_MAX`].
+    rows: Vec<NewRows>,
+    /// Each stands for a writer that waits.
+    checkpoints: Vec<NewCheckpoints>,
     /// Waiting for moved log starts to be durable.
     persist: Vec<Persisted>,
     closing: bool,
+}
+
+/// Told whether a file is part of its partition now.
+pub type Installed = Box<dyn FnOnce(Result<(), InstallError>) + Send>;
+
+struct NewRows {
+    partition: Arc<Partition>,
+    meta: RowsMeta,
+    done: Installed,
+}
+
+struct NewCheckpoints {
+    partition: Arc<Partition>,
+    checkpoints: Vec<CheckpointMeta>,
+    done: Installed,
 }
 
 /// Told whether moved log starts are durable now.
@@ -150,7 +175,7 @@ impl Engine {
         self.delete(self.store.take_unknown(is_known));
     }
 
-    fn delete(&self, partitions: Vec<Arc<crate::partition::Partition>>) {
+    fn delete(&self, partitions: Vec<Arc<Partition>>) {
         self.shared.chores.lock().deleted.extend(partitions);
         self.shared.chore_news.notify_one();
     }
@@ -164,6 +189,50 @@ impl Engine {
             return done(Err("the broker is shutting down".into()));
         }
         chores.persist.push(done);
+        drop(chores);
+        self.shared.chore_news.notify_one();
+    }
+
+    /// Makes a finished rows file part of its partition, then tells `done` on a storage thread: see
+    /// [`Janitor::install_rows`].
+    pub fn install_rows(&self, partition: Arc<Partition>, meta: RowsMeta, done: Installed) {
+        let mut chores = self.shared.chores.lock();
+        let refusal = match chores.rows.len() {
+            _ if chores.closing => InstallError::Closing,
+            ..ROWS_WAITING_MAX => {
+                chores.rows.push(NewRows {
+                    partition,
+                    meta,
+                    done,
+                });
+                drop(chores);
+                self.shared.chore_news.notify_one();
+                return;
+            }
+            _ => InstallError::Busy,
+        };
+        drop(chores);
+        done(Err(refusal));
+    }
+
+    /// Makes these the partition's key checkpoints, then tells `done` on a storage thread: see
+    /// [`Janitor::install_checkpoints`].
+    pub fn install_checkpoints(
+        &self,
+        partition: Arc<Partition>,
+        checkpoints: Vec<CheckpointMeta>,
+        done: Installed,
+    ) {
+        let mut chores = self.shared.chores.lock();
+        if chores.closing {
+            drop(chores);
+            return done(Err(InstallError::Closing));
+        }
+        chores.checkpoints.push(NewCheckpoints {
+            partition,
+            checkpoints,
+            done,
+        });
         drop(chores);
         self.shared.chore_news.notify_one();
     }
@@ -359,6 +428,9 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
         drop(chores);
         let persist = std::mem::take(&mut todo.persist);
         tell(persist, janitor.persist_log_starts());
+        install(shared, &mut janitor, std::mem::take(&mut todo.rows));
+        let checkpoints = std::mem::take(&mut todo.checkpoints);
+        install_checkpoints(shared, &mut janitor, checkpoints);
         if todo.closing {
             return;
         }
@@ -385,12 +457,35 @@ fn tell(waiting: Vec<Persisted>, outcome: Result<(), ChoreError>) {
     }
 }
 
+fn install(shared: &Shared, janitor: &mut Janitor, waiting: Vec<NewRows>) {
+    for rows in waiting {
+        let installed = janitor.install_rows(&rows.partition, rows.meta);
+        told(shared, installed, rows.done);
+    }
+}
+
+fn install_checkpoints(shared: &Shared, janitor: &mut Janitor, waiting: Vec<NewCheckpoints>) {
+    for new in waiting {
+        let installed = janitor.install_checkpoints(&new.partition, new.checkpoints);
+        told(shared, installed, new.done);
+    }
+}
+
+fn told(shared: &Shared, installed: Result<(), InstallError>, done: Installed) {
+    if let Err(InstallError::Wal(error)) = &installed {
+        shared.fail(&AppendError::Storage(format!("sync of the WAL: {error}")));
+    }
+    done(installed);
+}
+
 impl Chores {
     fn is_idle(&self) -> bool {
         self.tick.is_none()
             && !self.flush_wanted
             && !self.spare_wanted
             && self.deleted.is_empty()
+            && self.rows.is_empty()
+            && self.checkpoints.is_empty()
             && self.persist.is_empty()
             && !self.closing
     }

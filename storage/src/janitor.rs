@@ -4,6 +4,9 @@
 //! data, append and sync the manifest, publish to readers, remove files last and after a grace. A
 //! stop between any two steps leaves files that nothing names, which the next start removes.
 
+mod checkpoints;
+mod rows;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,7 +18,9 @@ use crate::partition::Partition;
 use crate::retention::{Piece, hold, new_log_start};
 use crate::segment::{self, FileId, SegmentReader, merge};
 use crate::store::Store;
-use crate::wal::WalFile;
+use crate::wal::{WalFile, WalSyncer};
+
+pub use rows::InstallError;
 
 /// Merges done per tick at most, so that a flush never waits long behind them.
 const MERGES_PER_TICK_MAX: usize = 4;
@@ -41,28 +46,38 @@ pub enum ChoreError {
 pub struct Janitor {
     store: Arc<Store>,
     manifest: ManifestLog,
+    syncer: Arc<WalSyncer>,
     ballast: Ballast,
     /// How many partitions name each file; a pack has many.
     references: HashMap<FileId, usize>,
     /// Files to remove, and from when on.
     doomed: Vec<(FileId, Timestamp)>,
+    /// As `doomed`: key checkpoints.
+    doomed_checkpoints: Vec<(FileId, Timestamp)>,
     now: Timestamp,
     retention_due: Timestamp,
 }
 
 impl Janitor {
-    pub(crate) fn new(store: Arc<Store>, manifest: ManifestLog, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        manifest: ManifestLog,
+        syncer: Arc<WalSyncer>,
+        now: Timestamp,
+    ) -> Self {
         let mut references = HashMap::new();
-        for segment in manifest.partitions().flat_map(|p| &p.segments) {
-            *references.entry(segment.file).or_default() += 1;
+        for file in manifest.partitions().flat_map(|p| p.files()) {
+            *references.entry(file).or_default() += 1;
         }
         let ballast = Ballast::new(Arc::clone(&store.disk), store.options.ballast_bytes);
         Self {
             store,
             manifest,
+            syncer,
             ballast,
             references,
             doomed: Vec::new(),
+            doomed_checkpoints: Vec::new(),
             now,
             retention_due: now,
         }
@@ -191,7 +206,7 @@ impl Janitor {
 
     /// Shows readers what a durable edit changed, and counts references.
     fn publish(&mut self, partition: &Partition, edit: &ManifestEdit) {
-        for file in &edit.remove_segments {
+        for file in edit.remove_segments.iter().chain(&edit.remove_rows) {
             self.release(*file);
         }
         for segment in &edit.add_segments {
@@ -202,9 +217,9 @@ impl Janitor {
             Arc::new(SegmentReader::new(cache, partition.id, Arc::clone(meta)))
         };
         let added = edit.add_segments.iter().map(reader).collect();
-        partition
-            .log_state()
-            .replace(&edit.remove_segments, added, edit.covered_to);
+        let mut log = partition.log_state();
+        log.replace(&edit.remove_segments, added, edit.covered_to);
+        log.remove_rows(&edit.remove_rows);
     }
 
     fn release(&mut self, file: FileId) {
@@ -221,16 +236,23 @@ impl Janitor {
     /// Moves log starts up where records are too old or too many.
     fn apply_retention(&self) {
         for partition in self.store.partitions() {
-            let (pieces, log_start, settings, floor) = {
+            let (pieces, log_start, settings, floor, kept_from) = {
                 let log = partition.log_state();
-                (log.pieces(), log.log_start, log.settings, log.floor)
+                let kept_from = log.kept_from();
+                (
+                    log.pieces(),
+                    log.log_start,
+                    log.settings,
+                    log.floor,
+                    kept_from,
+                )
             };
             let start = new_log_start(&pieces, log_start, &settings, self.now);
             let start = match settings.held_bytes_max {
                 Some(bytes_max) => hold(&pieces, log_start, start, floor, bytes_max),
                 None => start,
             };
-            partition.trim(start);
+            partition.trim(start.min(kept_from));
         }
     }
 
@@ -301,9 +323,11 @@ impl Janitor {
             })
             .collect();
         self.commit(&drops)?;
-        for segment in known.iter().flat_map(|manifest| &manifest.segments) {
-            self.release(segment.file);
+        for file in known.iter().flat_map(|manifest| manifest.files()) {
+            self.release(file);
         }
+        let checkpoints = known.iter().flat_map(|manifest| &manifest.checkpoints);
+        self.doom_checkpoints(checkpoints.map(|checkpoint| checkpoint.file));
         Ok(())
     }
 
@@ -312,10 +336,10 @@ impl Janitor {
         let (due, waiting) = self.doomed.drain(..).partition(|(_, from)| *from <= now);
         self.doomed = waiting;
         for (file, _) in due {
-            self.store.cache.forget(file);
+            self.store.rows_cache.forget(file);
             segment::remove(&*self.store.disk, file)?;
         }
-        Ok(())
+        self.remove_doomed_checkpoints()
     }
 }
 
@@ -359,6 +383,7 @@ impl crate::partition::LogState {
                 .filter(below)
                 .map(|s| s.meta().file)
                 .collect(),
+            remove_rows: self.rows.below(self.log_start).map(|r| r.file).collect(),
             ..ManifestEdit::default()
         })
     }

@@ -19,10 +19,12 @@
 //!
 //! Blocking on purpose; whoever calls chooses the thread.
 
+pub mod checkpoint;
 pub mod disk;
 pub mod ids;
 pub mod manifest;
 pub mod partition;
+pub mod rows;
 pub mod segment;
 
 mod appender;
@@ -40,10 +42,11 @@ mod wal;
 pub use appender::{
     Ack, Append, AppendError, AppendSink, Appended, Appender, GroupOutcome, Written,
 };
-pub use engine::{Engine, Persisted};
-pub use janitor::{ChoreError, Janitor};
+pub use engine::{Engine, Installed, Persisted};
+pub use janitor::{ChoreError, InstallError, Janitor};
 pub use partition::{LogSettings, Marks, Partition, ReadError, ReadPlan, Standing, Watch, WatchId};
 pub use producers::SequenceError;
 pub use recovery::{OpenError, Opened, Report, open};
+pub use segment::arrow_schema_message;
 pub use store::{FlushMode, FreshId, Options, Store};
 pub use wal::{WalOptions, WalSyncer};

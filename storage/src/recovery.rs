@@ -15,15 +15,16 @@ use std::sync::Arc;
 use crate::appender::Appender;
 use crate::disk::Disk;
 use crate::epochs::Epochs;
-use crate::ids::{Incarnation, PartitionId, Timestamp};
+use crate::ids::{Incarnation, Offset, PartitionId, Timestamp};
 use crate::janitor::Janitor;
 use crate::manifest::{self, ManifestLog, PartitionManifest, Record};
 use crate::partition::{
-    AppendState, BatchRef, LogSettings, LogState, Partition, Run, Slot, Standing,
+    AppendState, BatchRef, LogSettings, LogState, Partition, RowsFiles, Run, Slot, Standing,
 };
 use crate::producers::Producers;
-use crate::segment::{self, SegmentCache, SegmentReader};
-use crate::store::{FreshId, Options, Store};
+use crate::rows::RowsReader;
+use crate::segment::{self, SegmentReader};
+use crate::store::{Caches, FreshId, Options, Store};
 use crate::wal::{
     self, Chain, EntryKind, FooterEntry, Found, Resume, SlotPlace, SlotRead, WalFile, WalPool,
     WalSyncer, WalWriter,
@@ -76,17 +77,13 @@ pub fn open(
     segment::prepare(&*disk)?;
     let (mut manifest, recovered) = ManifestLog::open(Arc::clone(&disk))?;
     remove_orphans(&*disk, &manifest)?;
-    let cache = SegmentCache::new(
-        Arc::clone(&disk),
-        options.open_files_max,
-        options.index_cache_bytes,
-    );
+    let caches = Caches::new(Arc::clone(&disk), &options);
     let (pool, names) = WalPool::open(Arc::clone(&disk), options.wal)?;
     let pool = Arc::new(pool);
 
     let incarnations: Vec<Incarnation> = recovered.incarnations.iter().map(|(id, _)| *id).collect();
     let chain = wal::scan(&*disk, &names, &incarnations)?;
-    let mut replay = Replay::new(Arc::new(cache), &manifest, now);
+    let mut replay = Replay::new(caches, &manifest, now);
     let end = replay.run(&chain, &pool)?;
     chain.sync(&*disk)?;
 
@@ -100,7 +97,7 @@ pub fn open(
         number,
     }])?;
     manifest.sync()?;
-    let (cache, partitions, mut report) = replay.finish();
+    let (caches, partitions, mut report) = replay.finish();
     report.incarnation_number = number;
     report.partitions = partitions.len();
     report.lost_slots.extend(&chain.lost);
@@ -114,10 +111,10 @@ pub fn open(
     let syncer = writer.syncer();
     writer.write_note(EntryKind::Seal, &incarnation.0)?;
     syncer.sync()?;
-    let store = Store::new(disk, options, pool, cache, fresh_id, number, partitions);
+    let store = Store::new(disk, options, pool, caches, fresh_id, number, partitions);
     let store = Arc::new(store);
     let appender = Appender::new(writer, Arc::clone(&store));
-    let janitor = Janitor::new(Arc::clone(&store), manifest, now);
+    let janitor = Janitor::new(Arc::clone(&store), manifest, Arc::clone(&syncer), now);
     Ok(Opened {
         store,
         appender,
@@ -132,7 +129,7 @@ pub fn open(
 fn remove_orphans(disk: &dyn Disk, manifest: &ManifestLog) -> io::Result<()> {
     let named: std::collections::HashSet<_> = manifest
         .partitions()
-        .flat_map(|p| p.segments.iter().map(|s| s.file))
+        .flat_map(|partition| partition.files())
         .collect();
     for file in segment::list(disk)? {
         if !named.contains(&file) {
@@ -149,20 +146,20 @@ struct ChainEnd {
 }
 
 struct Replay {
-    cache: Arc<SegmentCache>,
+    caches: Caches,
     partitions: HashMap<PartitionId, (AppendState, LogState)>,
     now: Timestamp,
     report: Report,
 }
 
 impl Replay {
-    fn new(cache: Arc<SegmentCache>, manifest: &ManifestLog, now: Timestamp) -> Self {
+    fn new(caches: Caches, manifest: &ManifestLog, now: Timestamp) -> Self {
         let partitions = manifest
             .partitions()
-            .map(|known| (known.partition, from_manifest(known, &cache)))
+            .map(|known| (known.partition, from_manifest(known, &caches)))
             .collect();
         Self {
-            cache,
+            caches,
             partitions,
             now,
             report: Report::default(),
@@ -227,16 +224,9 @@ impl Replay {
             return;
         }
         if first.batch.base_offset > append.next_offset {
-            let why = format!(
-                "offsets {} to {} were durable and cannot be read any more",
-                append.next_offset,
-                first.batch.base_offset - 1
-            );
-            tracing::error!(partition = %id, why, "partition is damaged");
+            let why = lost(append.next_offset, first.batch.base_offset);
             self.report.damaged.push((id, why.clone()));
-            append.standing = Standing::Damaged(why.clone());
-            log.standing = Standing::Damaged(why);
-            return;
+            return damage(id, append, log, why);
         }
         for entry in entries {
             append.producers.apply(&entry.batch, self.now);
@@ -247,20 +237,34 @@ impl Replay {
         log.recover_run(Arc::new(run), first.batch.partition_leader_epoch);
     }
 
-    fn finish(
-        self,
-    ) -> (
-        Arc<SegmentCache>,
-        HashMap<PartitionId, Arc<Partition>>,
-        Report,
-    ) {
+    fn finish(mut self) -> (Caches, HashMap<PartitionId, Arc<Partition>>, Report) {
+        for (id, (append, log)) in &mut self.partitions {
+            let rows_to = log.rows.to();
+            // Rows are built of what is durable, so they prove that there was more.
+            if log.standing == Standing::Open && rows_to > append.next_offset.max(log.log_start) {
+                let why = lost(append.next_offset, rows_to);
+                self.report.damaged.push((*id, why.clone()));
+                damage(*id, append, log, why);
+            }
+        }
         let whole = |(id, (append, log))| (id, Arc::new(Partition::new(id, append, log)));
         (
-            self.cache,
+            self.caches,
             self.partitions.into_iter().map(whole).collect(),
             self.report,
         )
     }
+}
+
+fn lost(first: Offset, end: Offset) -> String {
+    let last = end - 1;
+    format!("offsets {first} to {last} were durable and cannot be read any more")
+}
+
+fn damage(id: PartitionId, append: &mut AppendState, log: &mut LogState, why: String) {
+    tracing::error!(partition = %id, why, "partition is damaged");
+    append.standing = Standing::Damaged(why.clone());
+    log.standing = Standing::Damaged(why);
 }
 
 /// Opens the files that hold slots that count, oldest first; the others may be written over.
@@ -312,18 +316,24 @@ fn new_partition() -> (AppendState, LogState) {
     )
 }
 
-fn from_manifest(known: &PartitionManifest, cache: &Arc<SegmentCache>) -> (AppendState, LogState) {
+fn from_manifest(known: &PartitionManifest, caches: &Caches) -> (AppendState, LogState) {
     let producers = Producers::restore(&known.producers);
     let append = AppendState::new(known.next_offset.max(known.covered_to), producers);
     let mut log = LogState::new(known.log_start, LogSettings::default());
     let reader = |meta: &Arc<_>| {
         Arc::new(SegmentReader::new(
-            Arc::clone(cache),
+            Arc::clone(&caches.segments),
             known.partition,
             Arc::clone(meta),
         ))
     };
+    log.checkpoints = known.checkpoints.clone();
     log.segments = known.segments.iter().map(reader).collect();
+    let reader = |meta: &Arc<_>| {
+        let cache = Arc::clone(&caches.rows);
+        RowsReader::new(cache, known.partition, Arc::clone(meta))
+    };
+    log.rows = RowsFiles::new(known.rows_to, known.rows.iter().map(reader).collect());
     log.covered_to = known.covered_to;
     (log.high_watermark, log.end) = (append.next_offset, append.next_offset);
     log.created = known.created_incarnation;

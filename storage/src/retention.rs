@@ -90,6 +90,7 @@ mod tests {
             retention_ms,
             retention_bytes,
             held_bytes_max: None,
+            is_keyed: false,
         };
         assert_eq!(
             new_log_start(&PIECES, 5, &settings, now),

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use crate::disk::Disk;
 use crate::ids::{PartitionId, TopicId};
 use crate::partition::{LogSettings, Partition, Standing, TailMemory};
+use crate::rows::RowsCache;
 use crate::segment::SegmentCache;
 use crate::segment::merge::MergePolicy;
 use crate::wal::{WalOptions, WalPool};
@@ -88,9 +89,33 @@ pub type FreshId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 pub struct Written {
     pub wal: AtomicU64,
     pub segments: AtomicU64,
+    pub rows: AtomicU64,
     pub syncs: AtomicU64,
     /// Bytes of batches appended; what the others are measured against.
     pub appended: AtomicU64,
+}
+
+/// Headers of rows files' blocks kept in memory, in bytes.
+const ROWS_LAYOUT_BYTES_MAX: usize = 16 << 20;
+
+/// What readers of files share.
+#[derive(Clone)]
+pub(crate) struct Caches {
+    pub segments: Arc<SegmentCache>,
+    pub rows: Arc<RowsCache>,
+}
+
+impl Caches {
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: &Options) -> Self {
+        let Options {
+            open_files_max,
+            index_cache_bytes,
+            ..
+        } = *options;
+        let segments = Arc::new(SegmentCache::new(disk, open_files_max, index_cache_bytes));
+        let rows = Arc::new(RowsCache::new(Arc::clone(&segments), ROWS_LAYOUT_BYTES_MAX));
+        Self { segments, rows }
+    }
 }
 
 /// Shared by the appender, the syncer, the janitor and all readers.
@@ -100,6 +125,7 @@ pub struct Store {
     pub pool: Arc<WalPool>,
     pub memory: Arc<TailMemory>,
     pub cache: Arc<SegmentCache>,
+    pub rows_cache: Arc<RowsCache>,
     pub fresh_id: FreshId,
     /// Which start this is; leader epochs count from a partition's own first one.
     pub incarnation_number: u32,
@@ -112,7 +138,7 @@ impl Store {
         disk: Arc<dyn Disk>,
         options: Options,
         pool: Arc<WalPool>,
-        cache: Arc<SegmentCache>,
+        caches: Caches,
         fresh_id: FreshId,
         incarnation_number: u32,
         partitions: HashMap<PartitionId, Arc<Partition>>,
@@ -122,7 +148,8 @@ impl Store {
             options,
             pool,
             memory: Arc::new(TailMemory::new(options.tail_memory_bytes)),
-            cache,
+            cache: caches.segments,
+            rows_cache: caches.rows,
             fresh_id,
             incarnation_number,
             written: Written::default(),
@@ -182,6 +209,10 @@ impl Store {
 
     pub(crate) fn count_segment(&self, bytes: u64) {
         self.written.segments.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_rows(&self, bytes: u64) {
+        self.written.rows.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn count_slot(&self, slot: &[u8], appended_bytes: usize) {

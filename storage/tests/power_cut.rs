@@ -9,6 +9,9 @@ use world::{PowerCut, World};
 /// Random runs in the test command; `TIDELOG_SEEDS` asks for more.
 const SEEDS: u64 = 20_000;
 
+/// A clean stop and a start.
+const RESTART: u32 = 15;
+
 fn act(world: &mut World, action: u32) -> Result<(), PowerCut> {
     match action {
         0..=5 => world.append(),
@@ -16,6 +19,7 @@ fn act(world: &mut World, action: u32) -> Result<(), PowerCut> {
         9..=10 => world.relieve(),
         11 => world.tick(),
         12 => world.retain(),
+        13..=14 => world.build_rows(),
         _ => {
             world.close()?;
             world.restart(false)
@@ -28,12 +32,13 @@ fn script(world: &mut World) -> Result<(), PowerCut> {
     world.open()?;
     for round in 0..3 {
         for action in [
-            0, 0, 6, 0, 6, 9, 0, 0, 6, 11, 0, 6, 10, 11, 12, 0, 6, 9, 9, 11, 0,
+            0, 0, 6, 13, 0, 6, 9, 13, 0, 0, 6, 11, 0, 13, 6, 10, 13, 11, 12, 0, 6, 13, 9, 9, 13,
+            11, 0,
         ] {
             act(world, action)?;
         }
         if round == 1 {
-            act(world, 13)?;
+            act(world, RESTART)?;
         }
     }
     world.close()
@@ -57,7 +62,7 @@ fn the_power_goes_at_every_step_of_a_script() {
 fn recover_and_go_on(world: &mut World) {
     world.restart(true).expect("the power is back");
     world.check();
-    for action in [0, 6, 0, 9, 0, 6, 11] {
+    for action in [0, 6, 13, 0, 9, 0, 6, 13, 11] {
         act(world, action).expect("the power is on");
     }
     world.sync().expect("the power is on");
@@ -83,7 +88,7 @@ fn random_run(seed: u64) {
         let cut_after = world.rng.random_range(1..60);
         world.disk.cut_power_at(world.disk.steps() + cut_after);
         for _ in 0..40 {
-            let action = world.rng.random_range(0..13);
+            let action = world.rng.random_range(0..RESTART);
             if act(&mut world, action).is_err() {
                 break;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use kafka_protocol::protocol::Encodable;
-use tidelog_protocol_ext::{Rope, StrBytes, WireError, frame};
+use tidelog_protocol_ext::{Rope, StrBytes, WireError, ext, frame};
 use tracing::error;
 
 use super::Api;
@@ -38,6 +38,17 @@ impl Context {
     /// Answers with `response` in the client's version.
     pub fn answer(&self, response: &impl Encodable) -> Outcome {
         Outcome::Now(self.responder.encode(response))
+    }
+
+    /// As [`Context::answer`], to a request of ours.
+    pub fn answer_ext<R: ext::Request>(&self, response: &R::Response) -> Outcome {
+        let Responder {
+            version,
+            correlation_id,
+            ..
+        } = self.responder;
+        let frame = ext::encode_response::<R>(version, correlation_id, response);
+        self.responder.sealed(frame).into()
     }
 }
 

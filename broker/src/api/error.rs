@@ -15,12 +15,18 @@ use super::cluster::init_producer_id;
 use super::data::admission;
 use super::data::delete_records::DeleteError;
 use super::data::fetch_session::SessionError;
+use super::data::keyed::KeyedError;
 use super::data::list_offsets::ListError;
 use super::data::produce::ProduceError;
 use super::data::target::PartitionError;
+use super::ext::lookup::{KeyFault, LookupError};
+use super::ext::tier_status::UnknownAction;
+use super::ext::union_read_offsets::UnionError;
 use super::group::find_coordinator::NoCoordinator;
 use super::topic::{BadReference, BadResource, NoAnswer};
+use crate::jobs::lake::state::NoCut;
 use crate::owners::groups::CoordinatorError;
+use crate::owners::keyed::{NotReady, RulesError};
 
 /// Longest message of an answer, in characters: it may quote what the client sent.
 const MESSAGE_CHARS_MAX: usize = 1000;
@@ -269,7 +275,45 @@ impl Coded for ProduceError {
             ProduceError::Target(error) => error.code(),
             ProduceError::Internal => ErrorCode::InvalidTopicException,
             ProduceError::Refused(refusal) => refusal.code(),
+            ProduceError::Keyed(error) => error.code(),
             ProduceError::Append(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for KeyedError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            KeyedError::Rules(RulesError::Refused(_)) => ErrorCode::InvalidRecord,
+            KeyedError::Rules(RulesError::Records(_)) => ErrorCode::CorruptMessage,
+            KeyedError::Rules(RulesError::Gone) => ErrorCode::UnknownTopicOrPartition,
+            KeyedError::Rules(RulesError::NotSettled(_)) => ErrorCode::KafkaStorageError,
+            KeyedError::NoRoom => ErrorCode::RequestTimedOut,
+        }
+    }
+}
+
+impl Coded for LookupError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            LookupError::Topic(error) => error.code(),
+            LookupError::NotKeyed
+            | LookupError::Columns(_)
+            | LookupError::TooManyKeys { .. }
+            | LookupError::TooMuch { .. } => ErrorCode::InvalidRequest,
+            LookupError::Rows(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for KeyFault {
+    fn code(&self) -> ErrorCode {
+        match self {
+            KeyFault::NoPartition | KeyFault::Ambiguous => ErrorCode::InvalidRequest,
+            KeyFault::TimedOut => ErrorCode::RequestTimedOut,
+            KeyFault::Undecodable => ErrorCode::InvalidRecord,
+            KeyFault::NotReady(NotReady::Loading) => ErrorCode::CoordinatorLoadInProgress,
+            KeyFault::NotReady(NotReady::Lost(_)) => ErrorCode::KafkaStorageError,
         }
     }
 }
@@ -286,6 +330,33 @@ impl Coded for admission::Refusal {
             Refusal::AppendTimeClaimed => ErrorCode::InvalidTimestamp,
             refusal if refusal.has_bad_timestamp() => ErrorCode::InvalidTimestamp,
             _ => ErrorCode::InvalidRecord,
+        }
+    }
+}
+
+impl Coded for UnknownAction {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidRequest
+    }
+}
+
+impl Coded for UnionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            UnionError::Topic(error) => error.code(),
+            UnionError::Cut(error) => error.code(),
+            UnionError::NegativeLease => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+impl Coded for NoCut {
+    fn code(&self) -> ErrorCode {
+        match self {
+            NoCut::NotTiered | NoCut::Stopped(_) => ErrorCode::InvalidRequest,
+            NoCut::NotReady | NoCut::Gap(_) => ErrorCode::CoordinatorLoadInProgress,
+            NoCut::LeaseEnded => ErrorCode::ResourceNotFound,
+            NoCut::TooManyLeases => ErrorCode::ThrottlingQuotaExceeded,
         }
     }
 }

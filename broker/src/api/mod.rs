@@ -8,13 +8,15 @@
 //! pub async fn handle(ctx: &Context, request: XRequest) -> Outcome { … ctx.answer(&response) }
 //! ```
 //!
-//! and its row below, in ascending order of key.
+//! and its row below, in ascending order of key. APIs of our own (keys 16000 and up) stand behind
+//! Kafka's; key, name and versions come with their request, and they answer with `ctx.answer_ext`.
 
 pub mod cluster;
 pub mod context;
 pub mod data;
 pub mod docs;
 pub mod error;
+pub mod ext;
 pub mod group;
 pub mod topic;
 
@@ -36,6 +38,12 @@ use kafka_protocol::messages::{
     ProduceRequest,
 };
 use kafka_protocol::protocol::{Message, Request, VersionRange};
+use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
+use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
+use tidelog_protocol_ext::ext::lookup::LookupRequest;
+use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
+use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
+use tidelog_protocol_ext::ext::{self as wire, decode_request};
 use tidelog_protocol_ext::{api_key, decode};
 use tracing::debug;
 
@@ -83,6 +91,24 @@ impl Api {
         }
     }
 
+    /// The row of an API that is ours: all its versions are served.
+    pub(crate) const fn ext_row<R: wire::Request>(
+        run: fn(Context, Bytes) -> BoxFuture<'static, Outcome>,
+    ) -> Self {
+        let (min, max) = (R::VERSIONS.first, R::VERSIONS.last);
+        Self {
+            key: R::KEY,
+            name: R::NAME,
+            min,
+            max,
+            advertised_min: min,
+            before_login: false,
+            pipelined: false,
+            decodable: [VersionRange { min, max }; 2],
+            run,
+        }
+    }
+
     /// Whether requests of this version are answered.
     pub fn serves(&self, version: i16) -> bool {
         (self.min..=self.max).contains(&version)
@@ -100,8 +126,9 @@ impl Api {
 }
 
 macro_rules! apis {
-    ($($name:ident($request:ty) => $($module:ident)::+, $min:literal..=$max:literal
-        $(, $field:ident: $value:literal)*;)+) => {
+    (kafka { $($name:ident($request:ty) => $($module:ident)::+, $min:literal..=$max:literal
+        $(, $field:ident: $value:literal)*;)+ }
+    ours { $($ours:ty => $($our_module:ident)::+;)+ }) => {
         /// Every API that is answered, in ascending order of key.
         pub static APIS: &[Api] = &[$(Api {
             $($field: $value,)*
@@ -113,39 +140,55 @@ macro_rules! apis {
                     }
                 })
             })
-        },)+];
+        },)+ $(Api::ext_row::<$ours>(|ctx, body| {
+            Box::pin(async move {
+                match decode_request::<$ours>(ctx.version(), body) {
+                    Ok(request) => $($our_module)::+::handle(&ctx, request).await,
+                    Err(error) => malformed(&ctx, &error),
+                }
+            })
+        }),)+];
     };
 }
 
 apis! {
-    Produce(ProduceRequest) => data::produce, 3..=13, advertised_min: 0, pipelined: true;
-    Fetch(FetchRequest) => data::fetch, 4..=18;
-    ListOffsets(ListOffsetsRequest) => data::list_offsets, 1..=10;
-    Metadata(MetadataRequest) => cluster::metadata, 0..=13;
-    OffsetCommit(OffsetCommitRequest) => group::offset_commit, 2..=9;
-    OffsetFetch(OffsetFetchRequest) => group::offset_fetch, 1..=9;
-    FindCoordinator(FindCoordinatorRequest) => group::find_coordinator, 0..=6;
-    JoinGroup(JoinGroupRequest) => group::join_group, 0..=9;
-    Heartbeat(HeartbeatRequest) => group::heartbeat, 0..=4;
-    LeaveGroup(LeaveGroupRequest) => group::leave_group, 0..=5;
-    SyncGroup(SyncGroupRequest) => group::sync_group, 0..=5;
-    DescribeGroups(DescribeGroupsRequest) => group::describe_groups, 0..=6;
-    ListGroups(ListGroupsRequest) => group::list_groups, 0..=5;
-    ApiVersions(ApiVersionsRequest) => cluster::api_versions, 0..=4, before_login: true;
-    CreateTopics(CreateTopicsRequest) => topic::create_topics, 2..=7;
-    DeleteTopics(DeleteTopicsRequest) => topic::delete_topics, 1..=6;
-    DeleteRecords(DeleteRecordsRequest) => data::delete_records, 0..=2;
-    InitProducerId(InitProducerIdRequest) => cluster::init_producer_id, 0..=5;
-    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) => data::offset_for_leader_epoch, 2..=4;
-    DescribeConfigs(DescribeConfigsRequest) => topic::describe_configs, 1..=4;
-    AlterConfigs(AlterConfigsRequest) => topic::alter_configs, 0..=2;
-    DescribeLogDirs(DescribeLogDirsRequest) => cluster::describe_log_dirs, 1..=4;
-    CreatePartitions(CreatePartitionsRequest) => topic::create_partitions, 0..=3;
-    DeleteGroups(DeleteGroupsRequest) => group::delete_groups, 0..=2;
-    IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => topic::incremental_alter_configs, 0..=1;
-    OffsetDelete(OffsetDeleteRequest) => group::offset_delete, 0..=0;
-    DescribeCluster(DescribeClusterRequest) => cluster::describe_cluster, 0..=2;
-    DescribeTopicPartitions(DescribeTopicPartitionsRequest) => cluster::describe_topic_partitions, 0..=0;
+    kafka {
+        Produce(ProduceRequest) => data::produce, 3..=13, advertised_min: 0, pipelined: true;
+        Fetch(FetchRequest) => data::fetch, 4..=18;
+        ListOffsets(ListOffsetsRequest) => data::list_offsets, 1..=10;
+        Metadata(MetadataRequest) => cluster::metadata, 0..=13;
+        OffsetCommit(OffsetCommitRequest) => group::offset_commit, 2..=9;
+        OffsetFetch(OffsetFetchRequest) => group::offset_fetch, 1..=9;
+        FindCoordinator(FindCoordinatorRequest) => group::find_coordinator, 0..=6;
+        JoinGroup(JoinGroupRequest) => group::join_group, 0..=9;
+        Heartbeat(HeartbeatRequest) => group::heartbeat, 0..=4;
+        LeaveGroup(LeaveGroupRequest) => group::leave_group, 0..=5;
+        SyncGroup(SyncGroupRequest) => group::sync_group, 0..=5;
+        DescribeGroups(DescribeGroupsRequest) => group::describe_groups, 0..=6;
+        ListGroups(ListGroupsRequest) => group::list_groups, 0..=5;
+        ApiVersions(ApiVersionsRequest) => cluster::api_versions, 0..=4, before_login: true;
+        CreateTopics(CreateTopicsRequest) => topic::create_topics, 2..=7;
+        DeleteTopics(DeleteTopicsRequest) => topic::delete_topics, 1..=6;
+        DeleteRecords(DeleteRecordsRequest) => data::delete_records, 0..=2;
+        InitProducerId(InitProducerIdRequest) => cluster::init_producer_id, 0..=5;
+        OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) => data::offset_for_leader_epoch, 2..=4;
+        DescribeConfigs(DescribeConfigsRequest) => topic::describe_configs, 1..=4;
+        AlterConfigs(AlterConfigsRequest) => topic::alter_configs, 0..=2;
+        DescribeLogDirs(DescribeLogDirsRequest) => cluster::describe_log_dirs, 1..=4;
+        CreatePartitions(CreatePartitionsRequest) => topic::create_partitions, 0..=3;
+        DeleteGroups(DeleteGroupsRequest) => group::delete_groups, 0..=2;
+        IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => topic::incremental_alter_configs, 0..=1;
+        OffsetDelete(OffsetDeleteRequest) => group::offset_delete, 0..=0;
+        DescribeCluster(DescribeClusterRequest) => cluster::describe_cluster, 0..=2;
+        DescribeTopicPartitions(DescribeTopicPartitionsRequest) => cluster::describe_topic_partitions, 0..=0;
+    }
+    ours {
+        ColumnarFetchRequest => ext::columnar_fetch;
+        LookupRequest => ext::lookup;
+        UnionReadOffsetsRequest => ext::union_read_offsets;
+        DescribeTableRequest => ext::describe_table;
+        TierStatusRequest => ext::tier_status;
+    }
 }
 
 /// Place of an API key in `apis`, which are in ascending order of key.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidelog_coordinator::cluster::settings::{BrokerSetting, BrokerSettings, Kind, TopicSettings};
+use tidelog_coordinator::cluster::settings::{BrokerSetting, BrokerSettings, Kind, TableKey, TopicSettings};
 use tidelog_coordinator::cluster::{
     Cluster, ClusterOptions, Command, Image, Record, ReplicationPolicy, Reply, Topic,
 };
@@ -35,7 +35,9 @@ const PARTITIONS_MAX: i64 = 100_000;
 #[derive(Debug, Default)]
 pub struct View {
     pub image: Image,
-    settings: HashMap<Uuid, Arc<TopicSettings>>,
+    settings: Arc<HashMap<Uuid, Arc<TopicSettings>>>,
+    /// Topics on their way to the lake, and since which version of the image without a break.
+    pub tiered: Arc<HashMap<Uuid, u64>>,
 }
 
 impl View {
@@ -53,10 +55,17 @@ impl View {
 
     /// The view of `image`; settings are taken from `before` where nothing they rest on changed.
     fn of(image: &Image, before: &View, node_id: i32, broker: &BrokerSettings) -> Self {
+        if image.shares_topics_with(&before.image) {
+            return Self {
+                image: image.clone(),
+                settings: Arc::clone(&before.settings),
+                tiered: Arc::clone(&before.tiered),
+            };
+        }
         let same_brokers = [None, Some(node_id)]
             .iter()
             .all(|id| image.broker_config(*id) == before.image.broker_config(*id));
-        let settings = image
+        let settings: HashMap<_, _> = image
             .topics()
             .map(|topic| {
                 let kept = before
@@ -72,9 +81,18 @@ impl View {
                 (topic.id, settings)
             })
             .collect();
+        let tiered = image
+            .topics()
+            .filter(|topic| !topic.internal && settings[&topic.id].is_tiered())
+            .map(|topic| {
+                let since = before.tiered.get(&topic.id).copied();
+                (topic.id, since.unwrap_or(image.version()))
+            })
+            .collect();
         Self {
             image: image.clone(),
-            settings,
+            settings: Arc::new(settings),
+            tiered: Arc::new(tiered),
         }
     }
 }
@@ -232,7 +250,9 @@ impl Journal for Owner {
             return;
         }
         let view = View::of(image, &before, self.node_id, &self.broker_settings);
-        self.make_true(&before, &view);
+        if !image.shares_topics_with(&before.image) {
+            self.make_true(&before, &view);
+        }
         self.publish.send_replace(Arc::new(view));
     }
 }
@@ -248,7 +268,7 @@ impl Owner {
                 .is_some_and(|b| Arc::ptr_eq(b, topic));
             let known = before.settings.get(&topic.id).filter(|_| same_topic);
             if !known.is_some_and(|known| Arc::ptr_eq(known, &settings)) {
-                self.ensure(topic, log_settings(&settings));
+                self.ensure(topic, log_settings(topic, &settings));
             }
         }
         for gone in before
@@ -275,13 +295,16 @@ impl Owner {
     }
 }
 
-/// What of a topic's settings concerns its log: a topic that is only compacted keeps everything.
-fn log_settings(settings: &TopicSettings) -> LogSettings {
+/// What of a topic's settings concerns its log: a topic that is only compacted keeps everything, and
+/// one on its way to the lake keeps for a while what is not there yet.
+fn log_settings(topic: &Topic, settings: &TopicSettings) -> LogSettings {
+    let is_tiered = settings.is_tiered() && !topic.internal;
     let limit = |value: Option<u64>| value.filter(|_| settings.cleanup.delete);
     LogSettings {
         retention_ms: limit(settings.retention_ms).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
         retention_bytes: limit(settings.retention_bytes),
-        held_bytes_max: None,
+        held_bytes_max: is_tiered.then_some(settings.lake.retention_budget_bytes),
+        is_keyed: settings.table.key == TableKey::RecordKey,
     }
 }
 

@@ -1,8 +1,10 @@
 //! The tasks that own state. Everything above only asks them.
 //!
 //! Each is a [`Machine`](tidelog_coordinator::machine::Machine) over one internal partition, run by
-//! the one [`driver`].
+//! the one [`driver`], but for [`keyed`], whose log is the keyed topic itself.
 
+pub mod catalog;
 pub mod cluster;
 pub mod driver;
 pub mod groups;
+pub mod keyed;

@@ -121,6 +121,9 @@ settings! {
         admin_listen: Option<Address> = "tidelog.admin.listen",
             default "127.0.0.1:9644", Any, ReadOnly,
             "Address of the HTTP port with metrics and health, or off.";
+        catalog_listen: Option<Address> = "tidelog.catalog.listen",
+            default "127.0.0.1:8181", Any, ReadOnly,
+            "Address of the Iceberg REST catalog, or off. There is no login in front of it. Tables are kept up to date either way.";
     }
     "Connections and memory" {
         max_connections: i32 = "max.connections",
@@ -155,6 +158,12 @@ settings! {
         wal_file_bytes: i64 = "tidelog.wal.file.bytes",
             default "67108864", Between(1_048_576, 4_294_967_296), ReadOnly,
             "Size of one write-ahead log file.";
+        keyed_checkpoint_bytes: i64 = "tidelog.keyed.checkpoint.bytes",
+            default "67108864", AtLeast(1), ReadOnly,
+            "A checkpoint of a keyed table is written when its log has grown by this much, or by the size of the last checkpoint if that is more.";
+        warehouse: Option<PathBuf> = "tidelog.warehouse",
+            default "", Any, ReadOnly,
+            "Directory of the Iceberg tables, written as a path or as file:///PATH. Nothing means `warehouse` in the data directory.";
     }
     "Topics" {
         auto_create_topics_enable: bool = "auto.create.topics.enable",
@@ -256,15 +265,6 @@ settings! {
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
             default "86400000", AtLeast(1), Dynamic,
             "How long a partition remembers an idempotent producer that no longer writes.";
-        transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms",
-            default "900000", AtLeast(1), ReadOnly,
-            "Longest transaction timeout a producer may ask for.";
-        transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms",
-            default "604800000", AtLeast(1), ReadOnly,
-            "How long a transactional id is remembered after its last transaction.";
-        transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions",
-            default "50", AtLeast(1), ReadOnly,
-            "Partitions of __transaction_state. Fixed when the topic is first created.";
     }
 }
 

@@ -168,6 +168,30 @@ impl Value for PathBuf {
     }
 }
 
+/// A directory that may be left out, written as the empty text; `file://` before it is taken off.
+impl Value for Option<PathBuf> {
+    const KIND: Kind = Kind::String;
+
+    fn form() -> String {
+        "the path of one directory, or nothing".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let path = match text.strip_prefix("file://") {
+            Some(path) => path.starts_with('/').then_some(path)?,
+            None => text,
+        };
+        // Another scheme is a place this broker cannot write to.
+        let known = !path.contains("://");
+        known.then(|| (!path.is_empty()).then(|| PathBuf::from(path)))
+    }
+
+    fn render(&self) -> String {
+        let path = self.as_ref();
+        path.map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
 /// `HOST:PORT`. An empty host means every interface of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {

@@ -2,14 +2,18 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, ListOffsetsRequest,
-    ProduceRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, ProduceRequest,
 };
 use tidelog_records::{BatchBuilder, BatchHeader, Codec, Records};
 use uuid::Uuid;
@@ -29,6 +33,18 @@ pub fn now_ms() -> i64 {
 impl Client {
     /// Makes a topic with settings and waits until it is there.
     pub async fn make_topic(&mut self, name: &str, partitions: i32, set: &[(&str, &str)]) -> Uuid {
+        let created = self.try_make_topic(name, partitions, set).await;
+        assert_eq!(created.error_code, 0, "{created:?}");
+        created.topic_id
+    }
+
+    /// Asks for a topic with settings.
+    pub async fn try_make_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        set: &[(&str, &str)],
+    ) -> CreatableTopicResult {
         let configs = set.iter().map(|(name, value)| {
             CreatableTopicConfig::default()
                 .with_name(text(name))
@@ -42,9 +58,21 @@ impl Client {
         let request = CreateTopicsRequest::default()
             .with_timeout_ms(10_000)
             .with_topics(vec![topic]);
-        let created = self.call(7, &request).await;
-        assert_eq!(created.topics[0].error_code, 0, "{created:?}");
-        created.topics[0].topic_id
+        self.call(7, &request).await.topics.remove(0)
+    }
+
+    /// Sets one setting of a topic.
+    pub async fn set_config(&mut self, topic: &str, name: &str, value: &str) {
+        let config = AlterableConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text(topic))
+            .with_configs(vec![config]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let altered = self.call(1, &request).await;
+        assert_eq!(altered.responses[0].error_code, 0, "{altered:?}");
     }
 
     pub async fn delete_topic(&mut self, name: &str) {

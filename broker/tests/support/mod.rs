@@ -5,8 +5,11 @@
 
 pub mod data;
 pub mod group;
+pub mod lake;
+pub mod table;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +50,7 @@ impl TestBroker {
                 &data_dir,
                 "listeners=127.0.0.1:0",
                 "tidelog.admin.listen=off",
+                "tidelog.catalog.listen=127.0.0.1:0",
             ] {
                 loader.set(text).unwrap();
             }
@@ -70,6 +74,21 @@ impl TestBroker {
     pub async fn restart(self) -> Self {
         let Self { running, set, dir } = self;
         running.stop().await;
+        Self::start_in(dir, set).await
+    }
+
+    /// As [`TestBroker::restart`], with something done to the directory in between.
+    pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
+        let Self { running, set, dir } = self;
+        running.stop().await;
+        change(dir.path());
+        Self::start_in(dir, set).await
+    }
+
+    /// Drops the broker as it is, with all of its tasks, and starts another on the same directory.
+    pub async fn kill(self) -> Self {
+        let Self { running, set, dir } = self;
+        drop(running);
         Self::start_in(dir, set).await
     }
 

@@ -143,10 +143,10 @@ func (m *franzMember) leave() {
 	<-m.done
 }
 
-func (f *franz) bounds(topic string) (int64, int64) {
-	begin, _ := must(f.admin.ListStartOffsets(limited(), topic)).Lookup(topic, 0)
-	end, _ := must(f.admin.ListEndOffsets(limited(), topic)).Lookup(topic, 0)
-	return begin.Offset, end.Offset
+func (f *franz) bounds(topic string, partition int32) (int64, int64, error) {
+	begin, _ := must(f.admin.ListStartOffsets(limited(), topic)).Lookup(topic, partition)
+	end, _ := must(f.admin.ListEndOffsets(limited(), topic)).Lookup(topic, partition)
+	return begin.Offset, end.Offset, errors.Join(begin.Err, end.Err)
 }
 
 func (f *franz) offsetForTime(topic string, ms int64) int64 {

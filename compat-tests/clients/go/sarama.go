@@ -179,8 +179,13 @@ func (m *saramaMember) assigned() int {
 
 func (m *saramaMember) leave() { m.closed() }
 
-func (s *viaSarama) bounds(topic string) (int64, int64) {
-	return must(s.client.GetOffset(topic, 0, sarama.OffsetOldest)), must(s.client.GetOffset(topic, 0, sarama.OffsetNewest))
+func (s *viaSarama) bounds(topic string, partition int32) (int64, int64, error) {
+	begin, err := s.client.GetOffset(topic, partition, sarama.OffsetOldest)
+	if err != nil {
+		return 0, 0, err
+	}
+	end, err := s.client.GetOffset(topic, partition, sarama.OffsetNewest)
+	return begin, end, err
 }
 
 func (s *viaSarama) offsetForTime(topic string, ms int64) int64 {

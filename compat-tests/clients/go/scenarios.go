@@ -20,7 +20,7 @@ type library interface {
 	produce(topic string, records []record, how how) []int64
 	// member joins a group, or without a group's name reads all partitions from their start.
 	member(group, topic string, partitions int32) member
-	bounds(topic string) (begin, end int64)
+	bounds(topic string, partition int32) (begin, end int64, err error)
 	// offsetForTime answers −1 for a time after the last record.
 	offsetForTime(topic string, ms int64) int64
 	createTopic(topic string, partitions int32, configs map[string]string) error
@@ -67,6 +67,10 @@ func newTopic(lib library, scenario string, count int32) string {
 	err := lib.createTopic(topic, count, map[string]string{"retention.ms": "-1"})
 	check(err == nil, "create topic: %v", err)
 	eventually("topic "+topic, func() bool { return lib.partitionCount(topic) == count })
+	for partition := range count {
+		// Answered by the leader alone: it is ready.
+		eventually("a leader", func() bool { _, _, err := lib.bounds(topic, partition); return err == nil })
+	}
 	return topic
 }
 
@@ -131,8 +135,8 @@ func autocreate(lib library, _ say, _ string) {
 func offsets(lib library, say say, _ string) {
 	topic, sent := newTopic(lib, "offsets", 1), plainSet(0, 100, 1, 50)
 	lib.produce(topic, sent, how{})
-	begin, end := lib.bounds(topic)
-	check(begin == 0 && end == 100, "bounds %d..%d", begin, end)
+	begin, end, err := lib.bounds(topic, 0)
+	check(err == nil && begin == 0 && end == 100, "bounds %d..%d (%v)", begin, end, err)
 	for ms, want := range map[int64]int64{0: 0, epochMs + 41: 41, epochMs + 1000: -1} {
 		found := lib.offsetForTime(topic, ms)
 		check(found == want, "offset for time %d: %d, not %d", ms, found, want)

@@ -27,6 +27,9 @@ async function newTopic({ admin }, scenario, numPartitions = PARTITIONS) {
   const configEntries = [{ name: 'retention.ms', value: '-1' }];
   await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }] });
   await eventually(`topic ${topic}`, async () => (await partitionCount(admin, topic)) === numPartitions);
+  // Answered by leaders alone: they are ready.
+  const ready = () => admin.fetchTopicOffsets(topic).then(() => true, () => false);
+  await eventually(`leaders of ${topic}`, ready);
   return topic;
 }
 

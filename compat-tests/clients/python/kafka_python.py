@@ -24,6 +24,7 @@ class Client:
             compression_type=None if codec == "none" else codec,
             acks=acks,
             enable_idempotence=idempotent,
+            max_in_flight_requests_per_connection=5 if idempotent else 1,
             linger_ms=5,
             batch_size=batch_bytes,
             max_block_ms=WAIT_SECONDS * 1000,

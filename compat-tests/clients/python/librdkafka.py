@@ -21,7 +21,7 @@ class Client:
             "compression.type": codec,
             "acks": acks,
             "enable.idempotence": idempotent,
-            "max.in.flight": 5,
+            "max.in.flight": 5 if idempotent else 1,  # A retry may not overtake: order is checked.
             "linger.ms": 5,
         }
         if batch_bytes:

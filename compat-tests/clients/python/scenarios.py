@@ -44,7 +44,16 @@ def new_topic(client, scenario, partitions=PARTITIONS, **configs):
     # The records carry old timestamps: retention by time would take them away.
     client.create_topic(name, partitions, {"retention.ms": "-1"} | configs)
     eventually(lambda: client.partition_count(name) == partitions)
+    eventually(lambda: all(has_leader(client, name, partition) for partition in range(partitions)))
     return name
+
+
+def has_leader(client, topic, partition):
+    try:
+        client.bounds(topic, partition)  # Answered by the leader alone; some libraries do not retry it.
+    except Exception:
+        return False
+    return True
 
 
 def read(client, topic, count, starts=None):

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of the Python clients once and prints its interpreter's path.
+# venv.sh [NAME REQUIREMENTS] – makes a virtual environment once, that of the Python clients unless
+# told otherwise, and prints its interpreter's path.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../once.sh"
+name=${1:-venv}
+requirements=${2:-$here/requirements.txt}
 
 make_venv() {
-    "${PYTHON:-python3}" -m venv --clear "$foreign/venv"
-    "$foreign/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
+    "${PYTHON:-python3}" -m venv --clear "$foreign/$name"
+    "$foreign/$name/bin/pip" install -q --disable-pip-version-check -r "$requirements"
 }
 
-once venv "$(cksum < "$here/requirements.txt")" make_venv
-echo "$foreign/venv/bin/python"
+once "$name" "$(cksum < "$requirements")" make_venv
+echo "$foreign/$name/bin/python"

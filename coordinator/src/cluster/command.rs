@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::ClusterError;
 use super::image::Topic;
+use super::pointers::{PointerChange, PointerRefusal};
 
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -51,6 +52,16 @@ pub enum Command {
         level: i16,
         allow_downgrade: bool,
         validate_only: bool,
+    },
+    /// Notes the partitioner rules that the records of a keyed table leave possible.
+    NarrowPartitioner {
+        topic: Uuid,
+        /// A bit for each rule; those that were ruled out before stay so.
+        rules: u8,
+    },
+    /// All of the changes, if every key has what is expected there, or none.
+    ChangePointers {
+        changes: Vec<PointerChange>,
     },
 }
 
@@ -170,6 +181,9 @@ pub enum Reply {
     /// Ids nobody was given before.
     ProducerIds(Result<Range<i64>, ClusterError>),
     Feature(Result<(), ClusterError>),
+    /// The rules that are left.
+    Partitioner(Result<u8, ClusterError>),
+    Pointers(Result<(), PointerRefusal>),
 }
 
 /// A topic that was made, would be made, or was there already.

@@ -7,9 +7,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use uuid::Uuid;
+
 use super::command::{Command, Reply};
 use super::error::ClusterError;
 use super::image::Image;
+use super::pointers;
 use super::record::Record;
 use super::settings::{BrokerSettings, Layers};
 use crate::machine::{Decision, Machine, Token};
@@ -117,6 +120,12 @@ impl Cluster {
                 validated = validate_only;
                 Reply::Feature(self.set_feature(&mut draft, name, level, allow_downgrade))
             }
+            Command::NarrowPartitioner { topic, rules } => {
+                Reply::Partitioner(narrow_partitioner(&mut draft, topic, rules))
+            }
+            Command::ChangePointers { changes } => {
+                Reply::Pointers(pointers::change(&mut draft, changes))
+            }
         };
         if validated {
             draft.records.clear();
@@ -180,6 +189,17 @@ fn allocate_producer_ids(
         .ok_or(ClusterError::ProducerIdsExhausted)?;
     draft.push(Record::ProducerIdsAllocated { first, count });
     Ok(first..end)
+}
+
+fn narrow_partitioner(draft: &mut Draft, id: Uuid, rules: u8) -> Result<u8, ClusterError> {
+    let topic = draft.image.topic_by_id(id);
+    let topic = topic.ok_or(ClusterError::UnknownTopicId { id })?;
+    let before = topic.partitioner_rules;
+    let rules = before.map_or(rules, |before| before & rules);
+    if before != Some(rules) {
+        draft.push(Record::PartitionerNarrowed { id, rules });
+    }
+    Ok(rules)
 }
 
 /// The image as the records decided so far would make it.

@@ -1,4 +1,4 @@
-//! The cluster image: topics, settings, features and producer ids, as the log so far has made them.
+//! The cluster image: topics, settings, features, producer ids and catalog pointers, as the log so far has made them.
 //!
 //! An image is a value. Cloning one costs a handful of reference counts, so the owner publishes a
 //! clone after each change and readers keep theirs as long as they like; the first change after a
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::pointers::Pointers;
 use super::record::Record;
 use super::settings::{BrokerSettings, Layers, Overrides, TopicSettings};
 
@@ -33,6 +34,10 @@ pub struct Topic {
     pub internal: bool,
     /// Milliseconds since 1970.
     pub created_at_ms: i64,
+    /// Of a keyed table with `tidelog.partitioner=auto`: the rules its records may still follow, a
+    /// bit for each. `None` while every rule may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioner_rules: Option<u8>,
 }
 
 /// Partitions from `first` on, up to the next entry's, were made in `incarnation`.
@@ -69,6 +74,7 @@ pub struct Image {
     /// `None` is the default of all brokers.
     broker_configs: Arc<BTreeMap<Option<i32>, Overrides>>,
     features: Arc<BTreeMap<String, i16>>,
+    pointers: Arc<Pointers>,
 }
 
 impl Image {
@@ -115,6 +121,11 @@ impl Image {
         &self.features
     }
 
+    /// What the lake's catalog keeps.
+    pub fn pointers(&self) -> &Pointers {
+        &self.pointers
+    }
+
     /// Where a broker's settings are found; the topics' overrides go on top.
     pub fn layers<'a>(&'a self, broker: i32, settings: &'a BrokerSettings) -> Layers<'a> {
         Layers::new(
@@ -127,6 +138,13 @@ impl Image {
     /// What `topic` obeys on `broker`.
     pub fn settings(&self, topic: &Topic, broker: i32, settings: &BrokerSettings) -> TopicSettings {
         TopicSettings::resolve(&self.layers(broker, settings).with_topic(&topic.overrides))
+    }
+
+    /// Whether topics and what they obey are the same as in `other`, told without looking at each: a
+    /// clone shares them until one of the two changes.
+    pub fn shares_topics_with(&self, other: &Image) -> bool {
+        Arc::ptr_eq(&self.names, &other.names)
+            && Arc::ptr_eq(&self.broker_configs, &other.broker_configs)
     }
 
     /// The topic whose name is `name`, or differs from it only in `.` against `_`.
@@ -169,6 +187,15 @@ impl Image {
             Record::TopicConfigChanged { id, overrides } => {
                 self.change(*id, |topic| topic.overrides = overrides.clone())
             }
+            Record::PartitionerNarrowed { id, rules } => {
+                self.change(*id, |topic| topic.partitioner_rules = Some(*rules))
+            }
+            Record::PointersChanged { changed } => {
+                let pointers = Arc::make_mut(&mut self.pointers);
+                for (key, text) in changed {
+                    pointers.set(key, text.as_deref());
+                }
+            }
             Record::VersionReached { image_version } => self.version = *image_version,
         }
     }
@@ -199,12 +226,17 @@ impl Image {
         let topics = self.topics().map(|topic| Record::TopicCreated {
             topic: topic.as_ref().clone(),
         });
+        let pointers = self.pointers.with_prefix("").map(|(key, text)| {
+            let changed = [(key.to_owned(), Some(text.to_owned()))].into();
+            Record::PointersChanged { changed }
+        });
         cluster
             .into_iter()
             .chain(features)
             .chain(producer_ids)
             .chain(brokers)
             .chain(topics)
+            .chain(pointers)
             .chain([Record::VersionReached {
                 image_version: self.version,
             }])

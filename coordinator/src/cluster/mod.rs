@@ -18,6 +18,7 @@ mod configs;
 mod controller;
 mod error;
 mod image;
+mod pointers;
 mod record;
 pub mod settings;
 mod topics;
@@ -29,4 +30,7 @@ pub use command::{
 pub use controller::{Cluster, ClusterOptions, ReplicationPolicy};
 pub use error::ClusterError;
 pub use image::{Image, PartitionsCreated, Topic};
+pub use pointers::{
+    POINTER_CHANGE_BYTES_MAX, POINTERS_BYTES_MAX, PointerChange, PointerRefusal, Pointers,
+};
 pub use record::{FORMAT_VERSION, Record, RecordError};

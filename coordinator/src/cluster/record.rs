@@ -12,6 +12,8 @@
 //! The log is shortened by [checkpoint](super::Image::checkpoint), not by key; the key only tells
 //! people and tools what a record is about.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
@@ -64,6 +66,15 @@ pub enum Record {
         id: Uuid,
         overrides: Overrides,
     },
+    /// The records of a keyed table left these partitioner rules possible, a bit for each.
+    PartitionerNarrowed {
+        id: Uuid,
+        rules: u8,
+    },
+    /// What these keys of the lake's catalog hold now; `null`: nothing.
+    PointersChanged {
+        changed: BTreeMap<String, Option<String>>,
+    },
     /// Ends a checkpoint: the image it makes has this version.
     VersionReached {
         image_version: u64,
@@ -71,7 +82,7 @@ pub enum Record {
 }
 
 /// Every value of `type`.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 11] = [
     "cluster_created",
     "feature_level",
     "producer_ids_allocated",
@@ -80,6 +91,8 @@ const TYPES: [&str; 9] = [
     "topic_deleted",
     "partitions_added",
     "topic_config_changed",
+    "partitioner_narrowed",
+    "pointers_changed",
     "version_reached",
 ];
 
@@ -150,7 +163,9 @@ impl Record {
             Record::TopicCreated { topic } => format!("topic/{}", topic.id),
             Record::TopicDeleted { id, .. }
             | Record::PartitionsAdded { id, .. }
-            | Record::TopicConfigChanged { id, .. } => format!("topic/{id}"),
+            | Record::TopicConfigChanged { id, .. }
+            | Record::PartitionerNarrowed { id, .. } => format!("topic/{id}"),
+            Record::PointersChanged { .. } => "pointers".into(),
             Record::VersionReached { .. } => "checkpoint".into(),
         }
     }

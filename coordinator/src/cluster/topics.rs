@@ -94,6 +94,7 @@ impl Cluster {
             }],
             internal: new.internal,
             created_at_ms: now_ms,
+            partitioner_rules: None,
         };
         draft.push(Record::TopicCreated {
             topic: topic.clone(),

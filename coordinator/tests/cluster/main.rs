@@ -4,6 +4,7 @@
 
 mod configs;
 mod model;
+mod pointers;
 mod records;
 mod topics;
 

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidelog_coordinator::cluster::{
     Alteration, Command, ConfigChange, ConfigEdit, ConfigResource, EditOp, GrowTopic, Image,
-    NewTopic, Record, Reply, TopicRef,
+    NewTopic, PointerChange, Record, Reply, TopicRef,
 };
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ struct ModelTopic {
 struct Model {
     topics: BTreeMap<String, ModelTopic>,
     next_producer_id: i64,
+    pointers: BTreeMap<String, String>,
 }
 
 impl Model {
@@ -78,6 +79,19 @@ impl Model {
         legal
     }
 
+    fn point(&mut self, changes: &[PointerChange]) -> bool {
+        let legal = changes
+            .iter()
+            .all(|change| self.pointers.get(&change.key) == change.expected.as_ref());
+        for change in changes.iter().filter(|_| legal) {
+            match &change.new {
+                Some(new) => self.pointers.insert(change.key.clone(), new.clone()),
+                None => self.pointers.remove(&change.key),
+            };
+        }
+        legal
+    }
+
     fn retain(&mut self, name: &str, value: Option<&str>) -> bool {
         let legal = value.is_none_or(|value| value.parse::<i64>().is_ok_and(|ms| ms >= -1));
         match self.topics.get_mut(name) {
@@ -90,7 +104,7 @@ impl Model {
 
 fn step(rng: &mut SmallRng, harness: &mut Harness, model: &mut Model) {
     let name = NAMES[rng.random_range(0..NAMES.len())].to_owned();
-    let (predicted, actual) = match rng.random_range(0..6) {
+    let (predicted, actual) = match rng.random_range(0..7) {
         0 | 1 => {
             let new = NewTopic {
                 id: Uuid::from_u128(rng.random()),
@@ -166,6 +180,21 @@ fn step(rng: &mut SmallRng, harness: &mut Harness, model: &mut Model) {
             };
             (predicted, outcomes[0].1.is_ok())
         }
+        5 => {
+            let text = |rng: &mut SmallRng| [None, Some("x"), Some("y")][rng.random_range(0..3)];
+            let changes: Vec<_> = ["p", "q"]
+                .map(|key| PointerChange {
+                    key: key.into(),
+                    expected: text(rng).map(Into::into),
+                    new: text(rng).map(Into::into),
+                })
+                .into();
+            let predicted = model.point(&changes);
+            let Reply::Pointers(outcome) = harness.run(Command::ChangePointers { changes }) else {
+                panic!()
+            };
+            (predicted, outcome.is_ok())
+        }
         _ => {
             let count = NonZeroU32::new(rng.random_range(1..50)).unwrap();
             let Reply::ProducerIds(Ok(range)) = harness.run(Command::AllocateProducerIds { count })
@@ -215,6 +244,8 @@ fn random_commands_match_the_model_and_every_recovery() {
                 .map(|topic| i64::from(topic.partitions))
                 .sum();
             assert_eq!(image.partition_count(), total, "seed {seed}");
+            let pointers = model.pointers.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+            assert!(image.pointers().with_prefix("").eq(pointers), "seed {seed}");
             snapshots.push((harness.log.len(), image.clone()));
         }
         check_recovery(&harness, &snapshots, seed);

@@ -40,6 +40,7 @@ fn every_record() -> Vec<Record> {
                 }],
                 internal: false,
                 created_at_ms: 1_760_000_000_000,
+                partitioner_rules: None,
             },
         },
         Record::PartitionsAdded {
@@ -51,9 +52,20 @@ fn every_record() -> Vec<Record> {
             id,
             overrides: overrides("86400000"),
         },
+        Record::PartitionerNarrowed { id, rules: 3 },
         Record::TopicDeleted {
             id,
             name: "orders.v1".into(),
+        },
+        Record::PointersChanged {
+            changed: [
+                ("namespace/tidelog".to_owned(), None),
+                (
+                    "table/tidelog/orders_v1".to_owned(),
+                    Some("file:///w/00001.metadata.json".to_owned()),
+                ),
+            ]
+            .into(),
         },
         Record::VersionReached { image_version: 40 },
     ]
@@ -149,7 +161,8 @@ fn a_checkpoint_keeps_every_part_of_the_image() {
         broker: Some(1),
         overrides: [("log.retention.ms".to_owned(), "5".to_owned())].into(),
     });
+    records.push(every_record()[9].clone()); // One pointer set, one that is not there.
     let image = Image::restore(&records);
     assert_eq!(Image::restore(&image.checkpoint()), image);
-    assert_eq!((image.version(), image.checkpoint().len()), (9, 7));
+    assert_eq!((image.version(), image.checkpoint().len()), (10, 8));
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use tidelog_coordinator::cluster::{
-    ClusterError, Command, GrowTopic, NewTopic, ReplicationPolicy, Reply, TopicRef,
+    ClusterError, Command, GrowTopic, Image, NewTopic, Record, ReplicationPolicy, Reply, TopicRef,
 };
 use uuid::Uuid;
 
@@ -358,6 +358,26 @@ fn producer_ids_are_given_out_once() {
         assert_eq!(range, next..next + i64::from(count));
         next = range.end;
     }
+}
+
+#[test]
+fn partitioner_rules_only_get_fewer() {
+    let mut harness = Harness::new();
+    let id = Uuid::from_u128(9);
+    let narrow = |rules| Command::NarrowPartitioner { topic: id, rules };
+    let unknown = harness.run(narrow(3));
+    assert!(matches!(unknown, Reply::Partitioner(Err(ClusterError::UnknownTopicId { .. }))));
+    harness.run(Command::AutoCreateTopics {
+        topics: vec![("prices".into(), id)],
+        incarnation: 1,
+    });
+    for (rules, left) in [(3, 3), (6, 2), (3, 2)] {
+        assert_eq!(harness.run(narrow(rules)), Reply::Partitioner(Ok(left)));
+    }
+    let notes = |record: &&Record| matches!(record, Record::PartitionerNarrowed { .. });
+    assert_eq!(harness.log.iter().filter(notes).count(), 2);
+    let restored = Image::restore(&harness.cluster.image().checkpoint());
+    assert_eq!(restored.topic_by_id(id).unwrap().partitioner_rules, Some(2));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! UnionReadOffsets (16003): the exact cut between a table's lake snapshot and its log.
 //!
 //! A reader takes the rows of the snapshot, then the log of each partition from `lake_end` on, and
-//! has seen every row once. A lease keeps both in place meanwhile: it is durable, can be renewed or
-//! given up by its id, and never lasts longer than the broker's cap.
+//! has seen every row once. A lease keeps both in place meanwhile: it can be renewed or given up by its
+//! id, and never lasts longer than the broker's cap. A broker may keep leases in memory only, so that
+//! its restart ends them.
 
 use uuid::Uuid;
 

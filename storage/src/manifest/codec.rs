@@ -1,14 +1,14 @@
 //! CBOR of types that this room does not own.
 
 /// A partition as `[topic id bytes, index]`.
-pub(super) mod partition {
+pub(crate) mod partition {
     use minicbor::decode::Error;
     use minicbor::encode::{Error as EncodeError, Write};
     use minicbor::{Decoder, Encoder};
 
     use crate::ids::{PartitionId, TopicId};
 
-    pub(in crate::manifest) fn encode<C, W: Write>(
+    pub(crate) fn encode<C, W: Write>(
         partition: &PartitionId,
         e: &mut Encoder<W>,
         _: &mut C,
@@ -19,10 +19,7 @@ pub(super) mod partition {
             .ok()
     }
 
-    pub(in crate::manifest) fn decode<C>(
-        d: &mut Decoder<'_>,
-        _: &mut C,
-    ) -> Result<PartitionId, Error> {
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<PartitionId, Error> {
         if d.array()? != Some(2) {
             return Err(Error::message("a partition is an array of two"));
         }
@@ -63,33 +60,31 @@ pub(super) mod incarnation {
     }
 }
 
-/// Shared segments as a plain array.
-pub(super) mod segments {
+/// Shared elements (segments, rows files) as a plain array.
+pub(super) mod shared {
     use std::sync::Arc;
 
     use minicbor::decode::Error;
     use minicbor::encode::{Error as EncodeError, Write};
-    use minicbor::{Decoder, Encode, Encoder};
+    use minicbor::{Decode, Decoder, Encode, Encoder};
 
-    use crate::segment::SegmentMeta;
-
-    pub(in crate::manifest) fn encode<C, W: Write>(
-        segments: &[Arc<SegmentMeta>],
+    pub(in crate::manifest) fn encode<T: Encode<C>, C, W: Write>(
+        elements: &[Arc<T>],
         e: &mut Encoder<W>,
         ctx: &mut C,
     ) -> Result<(), EncodeError<W::Error>> {
-        e.array(segments.len() as u64)?;
-        segments
+        e.array(elements.len() as u64)?;
+        elements
             .iter()
-            .try_for_each(|segment| segment.as_ref().encode(e, ctx))
+            .try_for_each(|element| element.as_ref().encode(e, ctx))
     }
 
-    pub(in crate::manifest) fn decode<C>(
-        d: &mut Decoder<'_>,
-        _: &mut C,
-    ) -> Result<Vec<Arc<SegmentMeta>>, Error> {
-        d.array_iter::<SegmentMeta>()?
-            .map(|segment| segment.map(Arc::new))
+    pub(in crate::manifest) fn decode<'b, T: Decode<'b, C>, C>(
+        d: &mut Decoder<'b>,
+        ctx: &mut C,
+    ) -> Result<Vec<Arc<T>>, Error> {
+        d.array_iter_with::<C, T>(ctx)?
+            .map(|element| element.map(Arc::new))
             .collect()
     }
 }

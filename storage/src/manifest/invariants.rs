@@ -1,6 +1,7 @@
 //! What is true of every version of every partition. Each check is a predicate with a name; all
 //! run before a record is written and after it is read.
 
+use crate::checkpoint::KEPT;
 use crate::ids::Offset;
 use crate::segment::FileId;
 
@@ -48,8 +49,14 @@ pub enum Violation {
     HoleAtStart { log_start: Offset, first: Offset },
     #[error("segments end at {end}, covered-to is {covered_to}")]
     CoveredTo { end: Offset, covered_to: Offset },
+    #[error("rows file {file} is empty or has its blocks out of order")]
+    MalformedRows { file: FileId },
+    #[error("rows files end at {end}, rows-to is {rows_to}")]
+    RowsTo { end: Offset, rows_to: Offset },
     #[error("{what} are out of order")]
     OutOfOrder { what: &'static str },
+    #[error("{count} key checkpoints, and at most {KEPT} are kept")]
+    TooManyCheckpoints { count: usize },
     #[error("producer {producer_id} has more than {PRODUCER_BATCHES_MAX} batches")]
     TooManyBatches { producer_id: i64 },
 }
@@ -62,6 +69,10 @@ pub(super) fn check(manifest: &PartitionManifest) -> Result<(), Violation> {
     files_are_unique(manifest)?;
     nothing_is_missing_at_the_start(manifest)?;
     covered_to_is_where_segments_end(manifest)?;
+    rows_are_well_formed(manifest)?;
+    rows_are_contiguous(manifest)?;
+    rows_to_is_where_rows_end(manifest)?;
+    checkpoints_are_few_and_ascend(manifest)?;
     epochs_rise(manifest)?;
     producers_are_sorted_and_bounded(manifest)?;
     transactions_are_sorted(manifest)
@@ -94,6 +105,7 @@ fn marks_never_fall(
         ("log start", before.log_start, after.log_start),
         ("next offset", before.next_offset, after.next_offset),
         ("covered-to", before.covered_to, after.covered_to),
+        ("rows-to", before.rows_to, after.rows_to),
     ] {
         if to < from {
             return Err(Violation::Falls { mark, from, to });
@@ -151,11 +163,7 @@ fn segments_are_contiguous(manifest: &PartitionManifest) -> Result<(), Violation
 }
 
 fn files_are_unique(manifest: &PartitionManifest) -> Result<(), Violation> {
-    let mut files: Vec<_> = manifest
-        .segments
-        .iter()
-        .map(|segment| segment.file)
-        .collect();
+    let mut files: Vec<_> = manifest.files().collect();
     files.sort_unstable();
     match files.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Violation::SegmentTwice { file: pair[0] }),
@@ -182,6 +190,55 @@ fn covered_to_is_where_segments_end(manifest: &PartitionManifest) -> Result<(), 
         Some(end) if end != covered_to => Err(Violation::CoveredTo { end, covered_to }),
         _ => Ok(()),
     }
+}
+
+fn rows_are_well_formed(manifest: &PartitionManifest) -> Result<(), Violation> {
+    for rows in &manifest.rows {
+        let mut end = rows.base_offset;
+        let ordered = rows.blocks.iter().all(|block| {
+            let follows = end <= block.base_offset && block.base_offset < block.end_offset;
+            end = block.end_offset;
+            follows
+        });
+        if !ordered || rows.blocks.is_empty() || end > rows.end_offset {
+            return Err(Violation::MalformedRows { file: rows.file });
+        }
+    }
+    Ok(())
+}
+
+/// Nobody can tell an offset without a row from one that is missing, so nothing may be missing.
+fn rows_are_contiguous(manifest: &PartitionManifest) -> Result<(), Violation> {
+    for pair in manifest.rows.windows(2) {
+        let (expected, next) = (pair[0].end_offset, &pair[1]);
+        if next.base_offset != expected {
+            let (file, base_offset) = (next.file, next.base_offset);
+            return Err(Violation::SegmentGap {
+                file,
+                base_offset,
+                expected,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn rows_to_is_where_rows_end(manifest: &PartitionManifest) -> Result<(), Violation> {
+    let rows_to = manifest.rows_to;
+    match manifest.rows.last().map(|last| last.end_offset) {
+        Some(end) if end != rows_to => Err(Violation::RowsTo { end, rows_to }),
+        _ => Ok(()),
+    }
+}
+
+fn checkpoints_are_few_and_ascend(manifest: &PartitionManifest) -> Result<(), Violation> {
+    let checkpoints = &manifest.checkpoints;
+    let count = checkpoints.len();
+    if count > KEPT {
+        return Err(Violation::TooManyCheckpoints { count });
+    }
+    let ascend = checkpoints.is_sorted_by_key(|checkpoint| checkpoint.reflects);
+    in_order(ascend, "key checkpoints")
 }
 
 fn epochs_rise(manifest: &PartitionManifest) -> Result<(), Violation> {

@@ -14,7 +14,7 @@
 //!
 //! The bytes are described in `docs/formats/manifest-log.md`.
 
-mod codec;
+pub(crate) mod codec;
 mod frame;
 mod invariants;
 mod log;

@@ -1,8 +1,8 @@
 //! One version of one partition, and the edits that make the next.
 //!
 //! Field numbers are for ever. A field and the part of an edit that changes it share a number.
-//! Reserved, for what is not kept yet: 11 `rows_to`, 12 rows segments, 13 `cleaned_to`,
-//! 14 delete horizon, 15 index checkpoint, 16 lake mark, 17 owner.
+//! Reserved, for what is not kept yet: 13 `cleaned_to`, 14 delete horizon, 16 lake mark,
+//! 17 owner.
 
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use minicbor::{Decode, Encode};
 use super::codec;
 use super::invariants::{self, Violation};
 use super::producer::{AbortedTransaction, OpenTransaction, ProducerState};
+use crate::checkpoint::CheckpointMeta;
 use crate::ids::{Offset, PartitionId};
+use crate::rows::RowsMeta;
 use crate::segment::{EpochStart, FileId, SegmentMeta};
 
 /// A partition at one version.
@@ -37,7 +39,7 @@ pub struct PartitionManifest {
     #[n(5)]
     pub covered_to: Offset,
     /// In offset order, each beginning where the one before ends.
-    #[cbor(n(6), with = "codec::segments")]
+    #[cbor(n(6), with = "codec::shared")]
     pub segments: Vec<Arc<SegmentMeta>>,
     /// Leader epochs and where they start, ascending.
     #[n(7)]
@@ -51,6 +53,15 @@ pub struct PartitionManifest {
     /// As of `covered_to`, by ascending first offset.
     #[n(10)]
     pub open_transactions: Vec<OpenTransaction>,
+    /// End of what rows files answer for, kept when the last of them goes; 0 before the first.
+    #[cbor(n(11), skip_if = "is_zero")]
+    pub rows_to: Offset,
+    /// In offset order, each beginning where the one before ends, the last ending at `rows_to`.
+    #[cbor(n(12), with = "codec::shared", skip_if = "Vec::is_empty")]
+    pub rows: Vec<Arc<RowsMeta>>,
+    /// Of a keyed partition: at most two, oldest first.
+    #[cbor(n(15), skip_if = "Vec::is_empty")]
+    pub checkpoints: Vec<CheckpointMeta>,
 }
 
 /// What the next version changes; whatever is `None` or empty stays.
@@ -63,7 +74,7 @@ pub struct ManifestEdit {
     pub next_offset: Option<Offset>,
     #[n(5)]
     pub covered_to: Option<Offset>,
-    #[cbor(n(6), with = "codec::segments", skip_if = "Vec::is_empty")]
+    #[cbor(n(6), with = "codec::shared", skip_if = "Vec::is_empty")]
     pub add_segments: Vec<Arc<SegmentMeta>>,
     /// The whole new table.
     #[n(7)]
@@ -77,9 +88,18 @@ pub struct ManifestEdit {
     /// The whole new set.
     #[n(10)]
     pub open_transactions: Option<Vec<OpenTransaction>>,
+    /// Each begins at the `rows_to` it finds, and moves it to its end.
+    #[cbor(n(12), with = "codec::shared", skip_if = "Vec::is_empty")]
+    pub add_rows: Vec<Arc<RowsMeta>>,
+    /// All there are from now on.
+    #[n(15)]
+    pub checkpoints: Option<Vec<CheckpointMeta>>,
     /// Each must be there. A merge removes its inputs and adds its output in one edit.
     #[cbor(n(32), skip_if = "Vec::is_empty")]
     pub remove_segments: Vec<FileId>,
+    /// Each must be there.
+    #[cbor(n(33), skip_if = "Vec::is_empty")]
+    pub remove_rows: Vec<FileId>,
 }
 
 impl PartitionManifest {
@@ -97,6 +117,9 @@ impl PartitionManifest {
             producers: Vec::new(),
             aborted: Vec::new(),
             open_transactions: Vec::new(),
+            rows_to: 0,
+            rows: Vec::new(),
+            checkpoints: Vec::new(),
         }
     }
 
@@ -108,6 +131,8 @@ impl PartitionManifest {
         next.next_offset = edit.next_offset.unwrap_or(self.next_offset);
         next.covered_to = edit.covered_to.unwrap_or(self.covered_to);
         next.change_segments(edit)?;
+        next.change_rows(edit)?;
+        replace(&mut next.checkpoints, &edit.checkpoints);
         replace(&mut next.epochs, &edit.epochs);
         replace(&mut next.producers, &edit.producers);
         replace(&mut next.open_transactions, &edit.open_transactions);
@@ -132,6 +157,32 @@ impl PartitionManifest {
         Ok(())
     }
 
+    fn change_rows(&mut self, edit: &ManifestEdit) -> Result<(), Violation> {
+        for added in &edit.add_rows {
+            if added.base_offset != self.rows_to {
+                return Err(Violation::SegmentGap {
+                    file: added.file,
+                    base_offset: added.base_offset,
+                    expected: self.rows_to,
+                });
+            }
+            self.rows_to = added.end_offset;
+            self.rows.push(Arc::clone(added));
+        }
+        for file in &edit.remove_rows {
+            let found = self.rows.iter().position(|rows| rows.file == *file);
+            self.rows
+                .remove(found.ok_or(Violation::UnknownSegment { file: *file })?);
+        }
+        Ok(())
+    }
+
+    /// Every file it names: segments, then rows.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        let segments = self.segments.iter().map(|segment| segment.file);
+        segments.chain(self.rows.iter().map(|rows| rows.file))
+    }
+
     /// The segment that holds `offset`, or that follows it where the log begins later; `None` at
     /// and after `covered_to`.
     pub fn segment_at(&self, offset: Offset) -> Option<&Arc<SegmentMeta>> {
@@ -140,6 +191,10 @@ impl PartitionManifest {
                 .partition_point(|segment| segment.end_offset <= offset),
         )
     }
+}
+
+fn is_zero(offset: &Offset) -> bool {
+    *offset == 0
 }
 
 fn replace<T: Clone>(target: &mut T, new: &Option<T>) {

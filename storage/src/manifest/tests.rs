@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::disk::{Disk, SimDisk};
 use crate::ids::{Incarnation, PartitionId, TopicId};
+use crate::rows::{RowsBlock, RowsMeta};
 use crate::segment::{BlockMeta, EpochStart, FileId, SegmentKind, SegmentMeta};
 
 fn partition(index: i32) -> PartitionId {
@@ -287,6 +288,86 @@ fn edits_that_must_not_be() {
             "{edit:?}: {violation:?}"
         );
     }
+}
+
+fn rows(file: u8, base: i64, end: i64) -> Arc<RowsMeta> {
+    let block = RowsBlock {
+        base_offset: base,
+        end_offset: end,
+        rows: 3,
+        pos: 512,
+        header_len: 256,
+        header_crc: 1,
+        body_len: 640,
+    };
+    Arc::new(RowsMeta {
+        file: FileId([file; 16]),
+        format_version: 1,
+        schema_id: 1,
+        base_offset: base,
+        end_offset: end,
+        row_count: 3,
+        column_bytes: 640,
+        file_len: 1_408,
+        file_crc: 2,
+        blocks: vec![block],
+    })
+}
+
+/// The edit that names a rows file.
+fn install(file: u8, base: i64, end: i64) -> ManifestEdit {
+    ManifestEdit {
+        add_rows: vec![rows(file, base, end)],
+        ..ManifestEdit::default()
+    }
+}
+
+#[test]
+fn rows_follow_each_other() {
+    let full = three_segments();
+    // Ahead of what is in segments: rows are built from the tail.
+    let with_rows = full.apply(&install(11, 0, 25)).unwrap();
+    let with_rows = with_rows.apply(&install(12, 25, 60)).unwrap();
+    assert_eq!((with_rows.rows_to, with_rows.rows.len()), (60, 2));
+    let mut hollow = RowsMeta::clone(&rows(13, 60, 70));
+    hollow.blocks.clear();
+    let hollow = ManifestEdit {
+        add_rows: vec![Arc::new(hollow)],
+        ..ManifestEdit::default()
+    };
+    let remove = |file: u8| ManifestEdit {
+        remove_rows: vec![FileId([file; 16])],
+        ..ManifestEdit::default()
+    };
+    for (edit, expected) in [
+        (install(13, 61, 70), "SegmentGap"),
+        (install(13, 59, 70), "SegmentGap"),
+        (install(12, 60, 70), "SegmentTwice"),
+        (install(2, 60, 70), "SegmentTwice"),
+        (hollow, "MalformedRows"),
+        (remove(12), "RowsTo"),
+        (remove(13), "UnknownSegment"),
+    ] {
+        let violation = with_rows.apply(&edit).unwrap_err();
+        assert!(
+            format!("{violation:?}").starts_with(expected),
+            "{edit:?}: {violation:?}"
+        );
+    }
+    let trimmed = with_rows.apply(&remove(11)).unwrap();
+    assert_eq!((trimmed.rows_to, trimmed.rows.len()), (60, 1));
+    let empty = trimmed.apply(&remove(12)).unwrap();
+    assert_eq!((empty.rows_to, empty.rows.len()), (60, 0));
+    assert!(empty.apply(&install(13, 0, 70)).is_err());
+
+    let encoded = minicbor::to_vec(&with_rows).unwrap();
+    let decoded = minicbor::decode::<PartitionManifest>(&encoded).unwrap();
+    assert_eq!(decoded, with_rows);
+    let edit = install(13, 60, 70);
+    let encoded = minicbor::to_vec(&edit).unwrap();
+    assert_eq!(minicbor::decode::<ManifestEdit>(&encoded).unwrap(), edit);
+    // A partition without rows has the bytes it always had.
+    assert!(minicbor::to_vec(&full).unwrap().len() < minicbor::to_vec(&empty).unwrap().len());
 }
 
 fn create(index: i32) -> Record {

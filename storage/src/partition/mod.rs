@@ -11,6 +11,7 @@
 //! I/O. `append` before `log`, where both are needed.
 
 mod read;
+mod rows;
 mod tail;
 mod watch;
 
@@ -21,9 +22,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use read::batches_of;
 pub use read::{ReadError, ReadPlan, TimestampHit};
+pub(crate) use rows::RowsFiles;
+pub use rows::RowsView;
 pub use tail::{BatchRef, Run, Slot, Span, TailMemory};
 pub use watch::{Watch, WatchId};
 
+use crate::checkpoint::{CheckpointMeta, retention_floor};
 use crate::epochs::Epochs;
 use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::producers::Producers;
@@ -39,6 +43,9 @@ pub struct LogSettings {
     /// Retention does not pass the partition's floor (see [`Partition::set_floor`]) while what it
     /// would have removed and keeps is at most this many bytes; `None`: there is no floor.
     pub held_bytes_max: Option<u64>,
+    /// The log is the truth of a key table, together with the partition's checkpoints: nothing goes
+    /// that the older of the two does not hold.
+    pub is_keyed: bool,
 }
 
 /// Whether a partition still takes part.
@@ -73,6 +80,9 @@ pub struct LogState {
     pub epochs: Epochs,
     /// In offset order, without gaps between them up to `covered_to`.
     pub segments: Vec<Arc<SegmentReader>>,
+    pub(crate) rows: RowsFiles,
+    /// As the manifest names them: at most two, oldest first.
+    pub(crate) checkpoints: Vec<CheckpointMeta>,
     /// In offset order, from `covered_to` (or a little before) to `end`.
     pub runs: VecDeque<Arc<Run>>,
     tail_index_bytes: u64,
@@ -151,6 +161,7 @@ impl Partition {
     pub(crate) fn drop_data(&self) {
         let mut log = self.log.lock();
         log.segments.clear();
+        log.rows = RowsFiles::default();
         log.runs.clear();
         log.tail_index_bytes = 0;
     }
@@ -179,6 +190,11 @@ impl Partition {
     /// Bytes of batches from log start to end, segments and tail.
     pub fn size_bytes(&self) -> u64 {
         self.log.lock().size_bytes()
+    }
+
+    /// Key checkpoints the manifest names: at most two, oldest first.
+    pub fn checkpoints(&self) -> Vec<CheckpointMeta> {
+        self.log.lock().checkpoints.clone()
     }
 
     /// Bytes of durable batches from `offset` on, about: a piece that it cuts counts by its share of
@@ -239,7 +255,7 @@ impl Partition {
     }
 
     /// Makes records below `before` unreadable at once; their bytes go in the background. Answers
-    /// the new log start.
+    /// the new log start, which is lower than `before` where a key table still rests on the records.
     ///
     /// # Errors
     /// `before` is negative or beyond the high watermark.
@@ -257,7 +273,8 @@ impl Partition {
                 high_watermark,
             });
         }
-        self.trim(before);
+        let kept_from = self.log.lock().kept_from();
+        self.trim(before.min(kept_from));
         Ok(self.marks().log_start)
     }
 
@@ -308,6 +325,8 @@ impl LogState {
             created: 0,
             epochs: Epochs::default(),
             segments: Vec::new(),
+            rows: RowsFiles::default(),
+            checkpoints: Vec::new(),
             runs: VecDeque::new(),
             tail_index_bytes: 0,
             settings,
@@ -321,6 +340,14 @@ impl LogState {
         self.epochs.note(epoch, run.first_offset);
         (self.high_watermark, self.end) = (run.end_offset, run.end_offset);
         self.push_run(run);
+    }
+
+    /// No log start may pass this.
+    pub(crate) fn kept_from(&self) -> Offset {
+        match self.settings.is_keyed {
+            true => retention_floor(&self.checkpoints),
+            false => Offset::MAX,
+        }
     }
 
     pub fn size_bytes(&self) -> u64 {

@@ -38,7 +38,7 @@ impl SegmentCache {
             .remove_where(|(owner, _)| *owner == file);
     }
 
-    pub(super) fn file(&self, id: FileId) -> io::Result<Arc<dyn DiskFile>> {
+    pub(crate) fn file(&self, id: FileId) -> io::Result<Arc<dyn DiskFile>> {
         if let Some(file) = self.files.lock().get(&id) {
             return Ok(file);
         }

@@ -15,14 +15,14 @@ use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 use super::layout::pad8;
 
 /// First bytes of the file, padded to 8.
-pub(super) const HEAD: &[u8; 8] = b"ARROW1\0\0";
+pub(crate) const HEAD: &[u8; 8] = b"ARROW1\0\0";
 /// Last bytes of the file.
 const TAIL: &[u8; 6] = b"ARROW1";
 /// Stands before every message; followed by a zero length it ends the stream of them.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// The schema message, framed.
-pub(super) fn schema_message(schema: &Schema) -> Vec<u8> {
+pub(crate) fn schema_message(schema: &Schema) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
     let header = IpcSchemaEncoder::new().schema_to_fb_offset(&mut builder, schema);
     message(builder, MessageHeader::Schema, header.as_union_value(), 0)
@@ -46,7 +46,7 @@ pub(super) fn block_message(rows: u64, columns: usize, buffers: &[u64]) -> Vec<u
 }
 
 /// The end of the file: end of stream, footer, its length, magic.
-pub(super) fn footer(schema: &Schema, blocks: &[Block]) -> Vec<u8> {
+pub(crate) fn footer(schema: &Schema, blocks: &[Block]) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
     let dictionaries = builder.create_vector::<Block>(&[]);
     let blocks = builder.create_vector(blocks);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-pub(super) struct Lru<K, V> {
+pub(crate) struct Lru<K, V> {
     entries: HashMap<K, Entry<V>>,
     /// Keys by last use; the first one goes first.
     by_use: BTreeMap<u64, K>,
@@ -19,7 +19,7 @@ struct Entry<V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
-    pub(super) fn new(cost_max: usize) -> Self {
+    pub(crate) fn new(cost_max: usize) -> Self {
         let (entries, by_use) = (HashMap::new(), BTreeMap::new());
         Self {
             entries,
@@ -30,7 +30,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         }
     }
 
-    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<V> {
         let entry = self.entries.get_mut(key)?;
         self.clock += 1;
         self.by_use.remove(&entry.used);
@@ -40,7 +40,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
     }
 
     /// Keeps `value`, dropping the longest unused others; one dearer than all is not kept.
-    pub(super) fn put(&mut self, key: K, value: V, cost: usize) {
+    pub(crate) fn put(&mut self, key: K, value: V, cost: usize) {
         self.remove(&key);
         if cost > self.cost_max {
             return;
@@ -64,14 +64,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         );
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
             self.by_use.remove(&entry.used);
             self.cost -= entry.cost;
         }
     }
 
-    pub(super) fn remove_where(&mut self, gone: impl Fn(&K) -> bool) {
+    pub(crate) fn remove_where(&mut self, gone: impl Fn(&K) -> bool) {
         let keys: Vec<_> = self
             .entries
             .keys()

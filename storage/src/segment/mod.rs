@@ -22,13 +22,13 @@ mod block;
 mod cache;
 mod file;
 mod index;
-mod ipc;
+pub(crate) mod ipc;
 mod layout;
-mod lru;
+pub(crate) mod lru;
 pub mod merge;
 mod meta;
 mod reader;
-mod sink;
+pub(crate) mod sink;
 #[cfg(test)]
 pub(crate) mod testing;
 mod writer;
@@ -42,6 +42,11 @@ pub use layout::BLOCK_BYTES_MAX;
 pub use meta::{BlockMeta, EpochStart, SegmentKind, SegmentMeta};
 pub use reader::{Batches, FileRange, ReadError, SegmentReader};
 pub use writer::{SegmentWriter, WriteError};
+
+/// An encapsulated Arrow IPC schema message, as a stream of record batches begins with.
+pub fn arrow_schema_message(schema: &arrow_schema::Schema) -> Vec<u8> {
+    ipc::schema_message(schema)
+}
 
 /// One Kafka record batch with its header already read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 //! After any wreck the recovered log of each partition must be a prefix of what was handed over that
 //! holds at least everything acknowledged, byte for byte, and the producers must be recognised.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use rand::{Rng, SeedableRng};
 use tidelog_records::{BatchBuilder, BatchHeader};
 use tidelog_storage::disk::{Disk, SimDisk, WriteMode};
 use tidelog_storage::ids::{PartitionId, TopicId};
+use tidelog_storage::segment::FileId;
 use tidelog_storage::segment::merge::MergePolicy;
 use tidelog_storage::{
     Ack, Append, AppendError, AppendSink, Appended, FlushMode, GroupOutcome, LogSettings, Opened,
@@ -72,6 +75,8 @@ struct PartitionModel {
     next_offset: i64,
     next_sequence: i32,
     log_start_max: i64,
+    /// What the manifest was told of rows and confirmed.
+    rows_to: i64,
 }
 
 /// Answers of one group, by tag.
@@ -302,6 +307,31 @@ impl World {
         Ok(())
     }
 
+    /// Builds rows of some of what is durable of one partition, and has them named.
+    pub fn build_rows(&mut self) -> Result<(), PowerCut> {
+        let id = partition_id(self.rng.random_range(0..PARTITIONS));
+        let partition = self.partition(id);
+        let marks = partition.marks();
+        let from = partition.rows_to();
+        let readable = from.max(marks.log_start);
+        let mut batches = read_all(&partition, readable, marks.stable_end);
+        batches.truncate(self.rng.random_range(1..8));
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let file = FileId(u128::from(self.ids.fetch_add(1, Ordering::Relaxed)).to_be_bytes());
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let written = rows::write(disk, file, &partition, from, &batches);
+        let Ok(meta) = written else {
+            return self.unless_dead(written.map(drop).map_err(|e| e.to_string()));
+        };
+        let rows_to = meta.end_offset;
+        let done = self.parts().janitor.install_rows(&partition, meta);
+        self.unless_dead(done.map_err(|e| e.to_string()))?;
+        self.model.entry(id).or_default().rows_to = rows_to;
+        Ok(())
+    }
+
     fn unless_dead(&self, done: Result<(), String>) -> Result<(), PowerCut> {
         match done {
             Ok(()) => Ok(()),
@@ -382,6 +412,37 @@ impl World {
                 sent.base_offset
             );
         }
+        let rows_to = partition.rows_to();
+        assert!(
+            model.rows_to <= rows_to && rows_to <= end.max(marks.log_start),
+            "{id}: rows to {rows_to}, confirmed to {}: {marks:?}",
+            model.rows_to
+        );
+        // Made of what was served, so they must be what is served, as far as it is there still.
+        for row in rows::read_all(&partition) {
+            let of_batch = |sent: &&Sent| sent.base_offset == row.0;
+            let sent = model.sent.iter().find(of_batch);
+            let sent = sent.expect("a row has a batch");
+            assert_eq!(
+                i64::from(crc32c::crc32c(&sent.body)),
+                row.1,
+                "{id}: {row:?}"
+            );
+        }
+        let of_rows: Vec<_> = rows::read_all(&partition)
+            .into_iter()
+            .map(|row| row.0)
+            .filter(|offset| *offset >= marks.log_start)
+            .collect();
+        let of_batches: Vec<_> = read
+            .iter()
+            .map(|batch| rows::row_of(batch).0)
+            .filter(|offset| (marks.log_start..rows_to).contains(offset))
+            .collect();
+        assert_eq!(
+            of_rows, of_batches,
+            "{id}: one row per batch up to {rows_to}"
+        );
         model.forget_from(end);
         self.check_resend(id);
     }

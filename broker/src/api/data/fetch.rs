@@ -28,11 +28,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::fetch_session::{Answer, Asked, NO_SESSION, Round, SessionError, Wanted};
-use super::fetch_wait::Waiter;
 use super::target::{PartitionError, TopicKey, check_leader_epoch, partition_of};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
 use crate::owners::cluster::View;
+use crate::waiter::Waiter;
 
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!   produce ─▶ admission (pure; off the reactor when heavy) ─▶ log.append ─▶ reply once it is held
-//!   fetch   ─▶ fetch_session (which partitions) ─▶ plans ─▶ fetch_wait (until there is enough)
+//!   fetch   ─▶ fetch_session (which partitions) ─▶ plans ─▶ waiter (until there is enough)
 //! ```
 //! Every answer is per partition: what is wrong with one never fails another.
 
 pub mod admission;
-mod compute;
+pub(super) mod compute;
 pub mod delete_records;
 pub mod fetch;
 pub mod fetch_session;
-mod fetch_wait;
+pub mod keyed;
 pub mod list_offsets;
 pub mod offset_for_leader_epoch;
 pub mod produce;

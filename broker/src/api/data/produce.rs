@@ -11,6 +11,9 @@
 //! - A batch sent again (KIP-98) is answered as it was the first time, once that one is durable.
 //! - `acks` −1 waits for no replica: there is one, whatever `min.insync.replicas` says.
 //!
+//! - A batch for a keyed topic is held against the topic's partitioner too, and an `acks` −1 is
+//!   answered once the key table has it: see [`super::keyed`].
+//!
 //! Transactions are not offered yet: a request that is part of one is refused as a whole.
 
 use std::sync::Arc;
@@ -22,16 +25,20 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use tidelog_coordinator::cluster::settings::TopicSettings;
 use tidelog_coordinator::cluster::{INTERNAL_TOPICS, Topic};
+use tidelog_keyed::Refused;
 use tidelog_protocol_ext::StrBytes;
 use tidelog_records::BatchHeader;
 use tidelog_storage::{Ack, AppendError, Appended, Partition};
 
 use super::admission::{self, Admitted, Refusal, Rules};
 use super::compute::compute;
+use super::keyed::{self, KeyedError, Place};
 use super::target::{PartitionError, TopicKey, partition_of};
 use crate::api::context::{Context, Outcome, Reply, Responder};
 use crate::api::error::Failure;
+use crate::broker::Broker;
 use crate::log::NewBatch;
+use crate::owners::keyed::Table;
 
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;
@@ -52,6 +59,8 @@ pub enum ProduceError {
     Internal,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    Keyed(#[from] KeyedError),
     #[error(transparent)]
     Append(AppendError),
 }
@@ -83,6 +92,7 @@ struct Sent {
 struct Aimed {
     partition: Arc<Partition>,
     settings: Arc<TopicSettings>,
+    place: Option<Place>,
     records: Bytes,
 }
 
@@ -90,11 +100,17 @@ struct Aimed {
 struct Judged {
     partition: Arc<Partition>,
     batch: Admitted,
+    place: Option<Place>,
+    /// The batch has nothing new to say about the topic's partitioner.
+    is_settled: bool,
 }
 
-/// A batch that was handed to the log, by the time that was put into it or −1.
+/// A batch that was handed to the log.
 struct Submitted {
+    /// The time that was put into it or −1.
     append_time_ms: i64,
+    table: Option<Arc<Table>>,
+    offsets: i64,
 }
 
 /// Where a batch is.
@@ -102,10 +118,12 @@ struct Written {
     base_offset: i64,
     log_start: i64,
     append_time_ms: i64,
+    /// The key table it belongs to, and the offset after its last.
+    folded: Option<(Arc<Table>, i64)>,
 }
 
 pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
-    let (acks, version) = (request.acks, ctx.version());
+    let (acks, version, timeout_ms) = (request.acks, ctx.version(), request.timeout_ms);
     let (ack, refused) = match check_request(&request) {
         Ok(ack) => (ack, None),
         Err(refuse) => (Ack::Written, Some(refuse)),
@@ -113,11 +131,15 @@ pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
     let sent = entries(request, version, refused);
     let now_ms = ctx.broker.now_ms();
     let judged = judge(aim(ctx, sent), version, now_ms).await;
+    let judged = bring_to_tables(ctx, judged, timeout_ms).await;
     let (submitted, batches) = submission(judged, ack);
     let appending = ctx.broker.log().append(batches, now_ms);
-    let responder = ctx.responder;
+    let (responder, broker) = (ctx.responder, Arc::clone(&ctx.broker));
     Outcome::later(async move {
         let written = settle(submitted, appending.await);
+        if ack == Ack::Durable {
+            fold(&broker, &written).await;
+        }
         reply(responder, acks, written)
     })
 }
@@ -180,9 +202,11 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
             if is_internal(topic) {
                 return Err(ProduceError::Internal);
             }
+            let settings = view.topic_settings(topic);
             Ok(Aimed {
                 partition,
-                settings: view.topic_settings(topic),
+                place: Place::of(&ctx.broker, topic, &settings, index),
+                settings,
                 records: sent.records,
             })
         })
@@ -208,9 +232,16 @@ async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Ent
                     version,
                     now_ms,
                 };
+                let batch = admission::admit(&aimed.records, &rules)?;
+                let is_settled = match &aimed.place {
+                    Some(place) => place.admit(&batch.bytes)?,
+                    None => true,
+                };
                 Ok(Judged {
-                    batch: admission::admit(&aimed.records, &rules)?,
                     partition: aimed.partition,
+                    batch,
+                    place: aimed.place,
+                    is_settled,
                 })
             })
         });
@@ -219,19 +250,67 @@ async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Ent
     if heavy { compute(judge).await } else { judge() }
 }
 
+/// Settles what batches of keyed topics say about their partitioner, and waits for room in the
+/// tables. Without room none of them is written.
+async fn bring_to_tables(
+    ctx: &Context,
+    mut entries: Vec<Entry<Judged>>,
+    timeout_ms: i32,
+) -> Vec<Entry<Judged>> {
+    let mut tables = Vec::new();
+    for entry in &mut entries {
+        let Ok(judged) = &entry.state else { continue };
+        let Some(place) = &judged.place else { continue };
+        tables.extend(place.table().cloned());
+        if !judged.is_settled
+            && let Err(error) = place.settle(&ctx.broker, &judged.batch.bytes).await
+        {
+            entry.state = Err(error.into());
+        }
+    }
+    if keyed::wait_for_room(&ctx.broker, &tables, timeout_ms).await.is_err() {
+        let is_keyed = |entry: &&mut Entry<Judged>| {
+            matches!(&entry.state, Ok(judged) if judged.place.is_some())
+        };
+        for entry in entries.iter_mut().filter(is_keyed) {
+            entry.state = Err(KeyedError::NoRoom.into());
+        }
+    }
+    entries
+}
+
+/// Brings key tables up to what was written.
+async fn fold(broker: &Broker, entries: &[Entry<Written>]) {
+    let written = entries.iter().filter_map(|entry| entry.state.as_ref().ok());
+    for (table, end) in written.filter_map(|written| written.folded.as_ref()) {
+        broker.keyed().fold(table, *end).await;
+    }
+}
+
 /// What the log is to append, and what is kept for the answer.
 fn submission(entries: Vec<Entry<Judged>>, ack: Ack) -> (Vec<Entry<Submitted>>, Vec<NewBatch>) {
     let mut batches = Vec::with_capacity(entries.len());
     let submitted = entries.into_iter().map(|entry| {
-        entry.and_then(|Judged { partition, batch }| {
+        entry.and_then(|judged| {
+            let Judged {
+                partition,
+                batch,
+                place,
+                ..
+            } = judged;
             let append_time_ms = batch.append_time_ms;
+            let offsets = i64::from(batch.header.last_offset_delta) + 1;
             batches.push(NewBatch {
                 partition,
                 bytes: batch.bytes,
                 header: batch.header,
                 ack,
             });
-            Ok(Submitted { append_time_ms })
+            Ok(Submitted {
+                append_time_ms,
+                table: place.and_then(|place| place.table().cloned()),
+                offsets,
+            })
         })
     });
     (submitted.collect(), batches)
@@ -250,6 +329,9 @@ fn settle(
                 base_offset: appended.base_offset,
                 log_start: appended.log_start,
                 append_time_ms: appended.duplicate_of.unwrap_or(submitted.append_time_ms),
+                folded: submitted
+                    .table
+                    .map(|table| (table, appended.base_offset + submitted.offsets)),
             }),
             Some(Err(AppendError::Deleted)) => Err(key.gone().into()),
             Some(Err(error)) => Err(ProduceError::Append(error)),
@@ -306,8 +388,10 @@ fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
 }
 
 fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
-    let ProduceError::Refused(refusal) = error else {
-        return Vec::new();
+    let refusal = match error {
+        ProduceError::Refused(refusal) => refusal,
+        ProduceError::Keyed(error) => return error.refused().map(refused_record).into_iter().collect(),
+        _ => return Vec::new(),
     };
     let described = refusal.bad_records().iter().map(|bad| {
         BatchIndexAndErrorMessage::default()
@@ -315,4 +399,11 @@ fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
             .with_batch_index_error_message(Some(StrBytes::from_string(bad.fault.to_string())))
     });
     described.collect()
+}
+
+fn refused_record(refused: &Refused) -> BatchIndexAndErrorMessage {
+    let why = StrBytes::from_string(refused.why.to_string());
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(refused.index)
+        .with_batch_index_error_message(Some(why))
 }

@@ -34,7 +34,7 @@ fn asked(resource: AlterConfigsResource) -> Asked {
         })
     };
     Asked {
-        change: change(),
+        change: change().map_err(|bad: BadResource| bad.into()),
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
     }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::controller;
 use super::describe_configs::source_number;
+use super::table;
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Failure;
 use crate::owners::cluster::View;
@@ -32,18 +33,23 @@ const DEFAULT: i16 = -1;
 
 pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
     let settings = ctx.broker.settings();
-    let names: Vec<_> = request
-        .topics
-        .iter()
-        .map(|topic| topic.name.clone())
-        .collect();
     let validate_only = request.validate_only;
+    let mut bad = Vec::new();
+    let mut new = Vec::new();
+    for topic in request.topics {
+        let name = topic.name.clone();
+        let topic = new_topic(topic, &settings);
+        match table::check_new(&topic.configs) {
+            Ok(()) => new.push(topic),
+            Err(error) => bad.push(refused(name, Failure::from(&error))),
+        }
+    }
+    let names: Vec<_> = new
+        .iter()
+        .map(|topic| TopicName(StrBytes::from_string(topic.name.clone())))
+        .collect();
     let command = Command::CreateTopics {
-        topics: request
-            .topics
-            .into_iter()
-            .map(|topic| new_topic(topic, &settings))
-            .collect(),
+        topics: new,
         incarnation: ctx.broker.cluster().incarnation(),
         validate_only,
     };
@@ -71,6 +77,7 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
                 .collect()
         }
     };
+    topics.extend(bad);
     // A topic named twice is refused once.
     let mut seen = HashSet::new();
     topics.retain(|topic| seen.insert(topic.name.clone()));

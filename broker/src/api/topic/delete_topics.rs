@@ -1,13 +1,17 @@
 //! DeleteTopics (key 20), by name or, from v6, by id. The answer leaves when the topics are gone:
-//! a topic made anew under the same name has another id.
+//! a topic made anew under the same name has another id. A topic that is kept in the lake brings its
+//! last records there first; its table stays.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::join_all;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use tidelog_coordinator::cluster::{ClusterError, Command, Reply, Topic, TopicRef};
 use tidelog_protocol_ext::StrBytes;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::controller;
@@ -103,11 +107,31 @@ fn disabled(ctx: &Context) -> Option<BadReference> {
     (!ctx.broker.settings().delete_topic_enable).then_some(BadReference::Disabled { version })
 }
 
+/// Brings to the lake what topics that are kept there still hold, within half of the time there is.
+async fn tier_tails(ctx: &Context, topics: &[TopicRef], timeout_ms: i32) {
+    let patience = Duration::from_millis(timeout_ms.max(0).unsigned_abs().into()) / 2;
+    let view = ctx.broker.cluster().view();
+    let found = topics.iter().filter_map(|topic| match topic {
+        TopicRef::Name(name) => view.image.topic(name),
+        TopicRef::Id(id) => view.image.topic_by_id(*id),
+    });
+    let drains = found.filter(|topic| !topic.internal).map(async |topic| {
+        let settings = view.topic_settings(topic);
+        if !ctx.broker.lake().drain(topic, &settings, patience).await {
+            warn!(
+                topic = topic.name,
+                "deleted with records that are not in its lake table"
+            );
+        }
+    });
+    join_all(drains).await;
+}
+
 async fn delete(ctx: &Context, asked: Vec<Asked>, timeout_ms: i32) -> Vec<DeletableTopicResult> {
     let topics = asked.iter().filter_map(|asked| asked.reference().ok());
-    let command = Command::DeleteTopics {
-        topics: topics.collect(),
-    };
+    let topics: Vec<_> = topics.collect();
+    tier_tails(ctx, &topics, timeout_ms).await;
+    let command = Command::DeleteTopics { topics };
     let answer = controller::ask(ctx, command, timeout_ms, |reply| match reply {
         Reply::Deleted(results) => Some(results),
         _ => None,

@@ -11,6 +11,7 @@ pub mod describe_configs;
 pub mod dynamic;
 pub mod incremental_alter_configs;
 pub mod name;
+mod table;
 
 pub use config_resource::BadResource;
 pub use controller::NoAnswer;

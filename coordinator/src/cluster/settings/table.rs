@@ -156,21 +156,20 @@ topic_configs! {
         [same("compression.type")], Honoured,
         "How record batches are stored: as they came (producer), or recompressed with the codec named.";
     SEGMENT_BYTES: "segment.bytes", int(14), "1073741824",
-        [same("log.segment.bytes")], Honoured,
-        "The largest size of one segment file, in bytes. Retention works on whole segments, so \
-         smaller ones let records go more exactly.";
+        [same("log.segment.bytes")], Stored,
+        "Kept for tools that set it: segments are cut as the log is flushed, and retention does not wait \
+         for them.";
     SEGMENT_MS: "segment.ms", long(1), "604800000",
-        [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Honoured,
-        "The age in milliseconds after which a segment is closed though it is not full, so that \
-         retention can reach it.";
+        [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Stored,
+        "Kept for tools that set it: retention by time does not wait for a segment to be closed.";
     DELETE_RETENTION_MS: "delete.retention.ms", long(0), "86400000",
-        [same("log.cleaner.delete.retention.ms")], Honoured,
-        "How long a compacted topic keeps a record without value (a delete), in milliseconds, so that \
-         readers can learn of it. Matters once compaction arrives.";
+        [same("log.cleaner.delete.retention.ms")], Stored,
+        "How long a compacted topic would keep a record without value (a delete), in milliseconds. \
+         Nothing is compacted yet, so nothing is removed.";
     MIN_INSYNC_REPLICAS: "min.insync.replicas", int(1), "1",
-        [same("min.insync.replicas")], Honoured,
-        "How many in-sync replicas a write with acks=all needs. A broker on its own is one replica, \
-         so more than 1 refuses such writes.";
+        [same("min.insync.replicas")], Stored,
+        "Reported to tools. A topic has one replica, and a write never waits for more replicas than there \
+         are, as in Kafka.";
 
     TABLE_MODE: "tidelog.table.mode", Kind::Text(check_mode), "disabled",
         [at_start("tidelog.table.mode.default", Kind::Choice(&["disabled", "key_value"]))], Honoured,
@@ -203,6 +202,10 @@ topic_configs! {
         [same("tidelog.lake.target.lag.ms")], Honoured,
         "How far the Iceberg table may be behind the log, in milliseconds. Shorter makes more and \
          smaller files.";
+    LAKE_RETENTION_BUDGET: "tidelog.lake.retention.budget.bytes", long(0), "10737418240",
+        [same("tidelog.lake.retention.budget.bytes")], Honoured,
+        "How many bytes each partition keeps beyond its retention while they are not in the Iceberg table \
+         yet. Beyond that, records go that never come to the table; they are counted.";
 
     COMPRESSION_GZIP_LEVEL: "compression.gzip.level", level(-1, 9), "-1", [], Stored,
         "Kept for tools; no effect here: gzip always uses its usual level.";

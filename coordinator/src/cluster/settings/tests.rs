@@ -320,7 +320,8 @@ fn defaults_resolve_to_kafkas() {
         resolved.lake,
         LakeSettings {
             enabled: false,
-            target_lag_ms: 30_000
+            target_lag_ms: 30_000,
+            retention_budget_bytes: 10 << 30,
         }
     );
 }

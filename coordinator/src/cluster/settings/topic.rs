@@ -117,9 +117,17 @@ pub enum Partitioner {
 pub struct LakeSettings {
     pub enabled: bool,
     pub target_lag_ms: i64,
+    /// Bytes per partition that retention leaves to what is not in the lake yet.
+    pub retention_budget_bytes: u64,
 }
 
 impl TopicSettings {
+    /// Whether the topic's records go to the lake. Keyed tables do not yet.
+    pub fn is_tiered(&self) -> bool {
+        let is_table = self.table.mode != TableMode::Disabled;
+        self.lake.enabled && is_table && !self.table.key.is_keyed()
+    }
+
     /// Resolves every setting. Total: a text that no longer parses counts as its default.
     pub fn resolve(layers: &Layers<'_>) -> Self {
         let policies = layers.value(&table::CLEANUP_POLICY);
@@ -147,6 +155,7 @@ impl TopicSettings {
             lake: LakeSettings {
                 enabled: layers.flag(&table::LAKE_ENABLE),
                 target_lag_ms: layers.parsed(&table::LAKE_TARGET_LAG_MS),
+                retention_budget_bytes: limit(layers, &table::LAKE_RETENTION_BUDGET).unwrap_or(0),
             },
         }
     }

@@ -1,0 +1,17 @@
+//! APIs of our own: tables by column. `docs/protocol-ext.md` is what clients are promised.
+//!
+//! ```text
+//!   columnar_fetch ─▶ columns (which) ─▶ source (rows files, blocks in memory, or the log itself)
+//!   describe_table ─▶ formats, marks
+//!   lookup ─▶ key tables ─▶ rows
+//!   tier_status, union_read_offsets ─▶ the lake
+//! ```
+
+pub mod columnar_fetch;
+pub mod columns;
+pub mod describe_table;
+pub mod lookup;
+mod rows_of_keys;
+mod source;
+pub mod tier_status;
+pub mod union_read_offsets;

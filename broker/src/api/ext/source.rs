@@ -1,0 +1,317 @@
+//! Reading the rows of one partition, wherever they are.
+//!
+//! ```text
+//! rows files          │ blocks in memory      │ built next       stable end
+//!   cut by ranges     │   cut by ranges       │   waited for         │
+//! ```
+//! A reader ahead of its table's builder, and every reader of a topic that is no table, has its rows
+//! decoded for itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidelog_protocol_ext::ext::columnar_fetch::Run;
+use tidelog_storage::ids::Offset;
+use tidelog_storage::rows::{Piece, ProjectError, ProjectedMessage, Projection};
+use tidelog_storage::{Marks, Partition, ReadError};
+use tidelog_typed::OffsetRange;
+
+use super::columns::Columns;
+use crate::api::data::compute::compute;
+use crate::jobs::rows::build::{self, BuildError};
+use crate::jobs::rows::format::Format;
+use crate::jobs::rows::live::{LiveRows, LiveView};
+use crate::log::Log;
+
+/// Most record batches of one partition in an answer.
+const MESSAGES_MAX: usize = 1_024;
+/// Most bytes of the log decoded for one reader at a time.
+const DECODE_BYTES_MAX: u64 = 4 << 20;
+
+/// Why rows could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    #[error("rows of schema {0}, which the table does not have")]
+    Schema(i32),
+}
+
+/// The rows of one partition for one request. Cheap to clone.
+#[derive(Clone)]
+pub struct Source {
+    pub partition: Arc<Partition>,
+    /// `None`: the topic is no table, or became one this moment.
+    pub live: Option<Arc<LiveRows>>,
+    pub format: Arc<Format>,
+    pub columns: Arc<Columns>,
+}
+
+/// What may be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    pub max_bytes: u64,
+    /// The first record batch comes however large it is.
+    pub at_least_one: bool,
+}
+
+/// What there is from an offset on, as far as it is known without reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook {
+    /// Rows, exact unless a block begins before the offset or the log is to be decoded.
+    pub rows: u64,
+    /// Next offset after what can be answered for.
+    pub end: Offset,
+}
+
+/// Rows, read.
+#[derive(Debug)]
+pub struct Found {
+    pub next_offset: Offset,
+    pub runs: Vec<Run>,
+    pub bytes: u64,
+    pub row_count: u64,
+}
+
+impl Source {
+    /// What a read from `offset` would find.
+    pub fn outlook(&self, offset: Offset, marks: &Marks) -> Outlook {
+        let ahead = || Outlook {
+            rows: (marks.stable_end - offset).max(0).unsigned_abs(),
+            end: marks.stable_end,
+        };
+        if self.is_ahead(offset) {
+            return ahead();
+        }
+        let Some(live) = &self.live else {
+            return ahead();
+        };
+        // In this order; see `LiveRows`.
+        let blocks = live.view(offset);
+        let files = self.partition.rows_from(offset);
+        let in_files = files.files.iter().flat_map(|file| {
+            let blocks = file.blocks_from(offset).iter();
+            blocks.map(|block| (block.rows, block.end_offset))
+        });
+        let layouts = blocks.blocks.iter().map(|block| block.layout());
+        let in_memory = layouts
+            .filter(|layout| layout.base_offset() >= files.rows_to)
+            .map(|layout| (layout.rows(), layout.end_offset()));
+        let rows = |(rows, end): (u64, Offset)| rows.min((end - offset).max(0).unsigned_abs());
+        Outlook {
+            rows: in_files.chain(in_memory).map(rows).sum(),
+            end: blocks.end.max(files.rows_to),
+        }
+    }
+
+    /// Reads from `offset` on, which lies in the log.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub async fn read(
+        &self,
+        log: &Log,
+        offset: Offset,
+        share: Share,
+    ) -> Result<Found, SourceError> {
+        if self.is_ahead(offset) {
+            return self.decode(log, offset, share).await;
+        }
+        let blocks = self.live.as_ref().map(|live| live.view(offset));
+        let in_memory = offset >= self.partition.rows_to();
+        let first = blocks.as_ref().and_then(|view| view.blocks.first());
+        let cuts_no_block = first.is_none_or(|block| block.layout().base_offset() >= offset);
+        let source = self.clone();
+        let read = move || source.cut(offset, share, blocks)?.load();
+        match in_memory && cuts_no_block {
+            true => read(),
+            false => log.blocking(read).await,
+        }
+    }
+
+    /// Whether the rows at `offset` are in no file and nobody builds them next.
+    fn is_ahead(&self, offset: Offset) -> bool {
+        let built = self
+            .live
+            .as_ref()
+            .map(|live| (live.end(), live.is_stalled()));
+        match built {
+            Some((end, is_stalled)) => offset > end || (is_stalled && offset == end),
+            None => !self.format.is_table() || offset >= self.partition.rows_to(),
+        }
+    }
+
+    /// Cuts the wanted columns out of files, then out of blocks in memory. Reads headers only,
+    /// unless `offset` lies inside a block.
+    fn cut(
+        &self,
+        offset: Offset,
+        share: Share,
+        blocks: Option<LiveView>,
+    ) -> Result<Taken, SourceError> {
+        let mut taken = Taken::new(offset, share);
+        loop {
+            let view = self.partition.rows_from(taken.next);
+            if view.files.is_empty() {
+                break;
+            }
+            for file in &view.files {
+                let schema_id = file.meta().schema_id;
+                let projection = self.projection(schema_id)?;
+                for block in file.blocks_from(taken.next) {
+                    let message = file
+                        .project(block, projection, taken.next)
+                        .map_err(ReadError::Segment)?;
+                    if !taken.take(schema_id, message) {
+                        return Ok(taken);
+                    }
+                }
+                taken.next = taken.next.max(file.meta().end_offset);
+            }
+        }
+        let Some(view) = blocks else {
+            return Ok(taken);
+        };
+        let projection = self.projection(self.format.schema_id)?;
+        for block in &view.blocks {
+            if block.layout().end_offset() <= taken.next {
+                continue;
+            }
+            let message = block.project(projection, taken.next)?;
+            if !taken.take(self.format.schema_id, message) {
+                return Ok(taken);
+            }
+        }
+        taken.next = taken.next.max(view.end);
+        Ok(taken)
+    }
+
+    /// Decodes the log for this reader.
+    async fn decode(&self, log: &Log, offset: Offset, share: Share) -> Result<Found, SourceError> {
+        let stable_end = self.partition.marks().stable_end;
+        let max_bytes = share.max_bytes.min(DECODE_BYTES_MAX);
+        let plan = self
+            .partition
+            .plan_read(offset, max_bytes, share.at_least_one)?;
+        let pieces = log.load(plan).await?;
+        let source = self.clone();
+        compute(move || {
+            source
+                .decode_pieces(pieces, offset, stable_end, share)?
+                .load()
+        })
+        .await
+    }
+
+    fn decode_pieces(
+        &self,
+        pieces: Vec<Bytes>,
+        first: Offset,
+        stable_end: Offset,
+        share: Share,
+    ) -> Result<Taken, SourceError> {
+        let mut taken = Taken::new(first, share);
+        let (batches, end) = build::split(pieces);
+        let end = end.unwrap_or(first).clamp(first, stable_end.max(first));
+        let range = OffsetRange { first, end };
+        let index = self.partition.id.index;
+        let built = build::build(&self.format, index, range, first, &batches)?;
+        let projection = self.projection(self.format.schema_id)?;
+        for block in &built.blocks {
+            let message = block.project(projection, first)?;
+            if !taken.take(self.format.schema_id, message) {
+                return Ok(taken);
+            }
+        }
+        taken.next = built.end;
+        Ok(taken)
+    }
+
+    fn projection(&self, schema_id: i32) -> Result<&Projection, SourceError> {
+        self.columns
+            .of(schema_id)
+            .ok_or(SourceError::Schema(schema_id))
+    }
+}
+
+/// Messages taken within a share, not loaded yet.
+struct Taken {
+    share: Share,
+    messages: Vec<(i32, ProjectedMessage)>,
+    bytes: u64,
+    /// Everything below is answered for.
+    next: Offset,
+}
+
+impl Taken {
+    fn new(next: Offset, share: Share) -> Self {
+        Self {
+            share,
+            messages: Vec::new(),
+            bytes: 0,
+            next,
+        }
+    }
+
+    /// Takes the next message; false if there is no room for it.
+    fn take(&mut self, schema_id: i32, message: ProjectedMessage) -> bool {
+        let end = message.end_offset;
+        if message.rows > 0 {
+            let first = self.share.at_least_one && self.messages.is_empty();
+            let bytes = self.bytes + message.len();
+            let is_full = bytes > self.share.max_bytes || self.messages.len() == MESSAGES_MAX;
+            if is_full && !first {
+                return false;
+            }
+            self.bytes = bytes;
+            self.messages.push((schema_id, message));
+        }
+        self.next = end;
+        true
+    }
+
+    /// Reads what lies in files; what lies in memory is shared.
+    fn load(self) -> Result<Found, SourceError> {
+        let mut found = Found {
+            next_offset: self.next,
+            runs: Vec::new(),
+            bytes: self.bytes,
+            row_count: 0,
+        };
+        for (schema_id, message) in self.messages {
+            found.row_count += message.rows;
+            let run = match found.runs.last_mut() {
+                Some(run) if run.schema_id == schema_id => run,
+                _ => found.runs.push_mut(Run {
+                    schema_id,
+                    first_offset: message.first_offset,
+                    ..Run::default()
+                }),
+            };
+            run.last_offset = message.end_offset - 1;
+            // A block has at most some thousands, and blocks are counted.
+            run.row_count += i32::try_from(message.rows).unwrap_or(i32::MAX);
+            run.messages.push(message.header.clone());
+            for piece in &message.body {
+                run.messages.push(loaded(piece)?);
+            }
+            run.checksums.extend(&message.checksums);
+        }
+        Ok(found)
+    }
+}
+
+pub(super) fn loaded(piece: &Piece) -> Result<Bytes, SourceError> {
+    match piece {
+        Piece::Memory(bytes) => Ok(bytes.clone()),
+        Piece::File { .. } => {
+            let mut bytes = Vec::new();
+            piece.read_into(&mut bytes).map_err(ProjectError::Io)?;
+            Ok(bytes.into())
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Moves one topic: looks at its log, and when enough waits or for long enough, runs a pass.
+//!
+//! A pass is exactly once whatever happens to it (see `tidelog_tiering`), so this task may be stopped
+//! at any await. What goes wrong is shown in the topic's status and tried again; it holds nobody up.
+//! A partition that cannot be read is left out of passes until the next try, so that it does not hold
+//! the others up.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use iceberg::{NamespaceIdent, TableIdent};
+use tidelog_coordinator::cluster::Topic;
+use tidelog_coordinator::cluster::settings::{TableMode, TopicSettings};
+use tidelog_tiering::catalog::{Change, PointerError, PointerStore};
+use tidelog_tiering::commit::CommitError;
+use tidelog_tiering::{
+    CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Suspension, TierState,
+    Tierer, TopicIdentity, ValueLayout,
+};
+use tidelog_typed::{RowSchema, TableSchema};
+use tracing::{info, warn};
+
+use super::source::LogRows;
+use super::state::{Standing, TopicLake};
+use super::{Shared, table_of};
+
+/// Pointers that remember which topics have had a table; see [`Mover::open`].
+pub const MEMORY_PREFIX: &str = "lake/";
+
+/// Log bytes that are worth a commit before their time.
+const COMMIT_BYTES: u64 = 64 << 20;
+
+/// Arrow bytes of one commit, about.
+const PASS_BYTES_MAX: usize = 128 << 20;
+
+const RETRY_MS_MIN: i64 = 1_000;
+const RETRY_MS_MAX: i64 = 60_000;
+
+/// Why rows did not move. All are tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    #[error("tidelog.table.schema cannot be used: {0}")]
+    Schema(#[from] tidelog_typed::SchemaError),
+    #[error(
+        "table {0} is gone from the catalog; to make it anew from what the log still has, set \
+         tidelog.lake.enable to false and then to true"
+    )]
+    TableGone(String),
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    #[error("the catalog cannot remember the table: {0}")]
+    Memory(#[from] PointerError),
+    #[error("a pass panicked")]
+    Panicked,
+    /// Others of the topic have moved.
+    #[error("partition {partition}: {reason}")]
+    Partition { partition: i32, reason: String },
+}
+
+/// The table of a topic and how its records become rows.
+struct Open {
+    tierer: Tierer,
+    rows: RowSchema,
+    mode: TableMode,
+    table: TableIdent,
+}
+
+/// The task of one topic.
+pub struct Mover {
+    shared: Arc<Shared>,
+    lake: Arc<TopicLake>,
+    open: Option<Open>,
+    /// A topic that stopped is not tried before this, unless somebody asks for it.
+    retry_at_ms: i64,
+    failures: u32,
+}
+
+impl Mover {
+    pub fn new(shared: Arc<Shared>, lake: Arc<TopicLake>) -> Self {
+        Self {
+            shared,
+            lake,
+            open: None,
+            retry_at_ms: 0,
+            failures: 0,
+        }
+    }
+
+    /// Runs until it is dropped or the broker stops.
+    pub async fn run(mut self) {
+        let mut stop = self.shared.stop.clone();
+        while !stop.is_stopping() {
+            let pause = self.round().await;
+            tokio::select! {
+                () = stop.stopping() => return,
+                () = self.lake.nudge.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Does what is due and says how long to rest.
+    async fn round(&mut self) -> Duration {
+        let view = self.shared.cluster.view();
+        let Some(topic) = view.image.topic_by_id(self.lake.id) else {
+            return millis(RETRY_MS_MAX);
+        };
+        let settings = view.topic_settings(topic);
+        let target_ms = settings.lake.target_lag_ms;
+        // Half of the lag is for waiting, an eighth for noticing; the rest is the commit's.
+        let rest = millis((target_ms / 8).clamp(100, 2_000));
+        let now_ms = self.shared.clock.now_ms();
+        let waiting = self.lake.look(topic.partitions, now_ms);
+        let asked = self.lake.take_asked();
+        let standing = self.lake.standing();
+        let enough = waiting.age_ms >= target_ms / 2 || waiting.bytes >= COMMIT_BYTES;
+        let due = match standing {
+            Standing::Starting => true,
+            Standing::Active => waiting.rows && (enough || asked),
+            Standing::Stopped(_) => asked || now_ms >= self.retry_at_ms,
+        };
+        if !due {
+            return rest;
+        }
+        let outcome = AssertUnwindSafe(self.work(topic, &settings)).catch_unwind();
+        match outcome.await.unwrap_or(Err(Stopped::Panicked)) {
+            Ok(()) => {
+                self.failures = 0;
+                self.lake.set_standing(Standing::Active);
+            }
+            Err(stopped) => self.stopped(topic, target_ms, &stopped),
+        }
+        rest
+    }
+
+    fn stopped(&mut self, topic: &Topic, target_ms: i64, stopped: &Stopped) {
+        let reason = stopped.to_string();
+        if self.lake.standing().reason() != Some(&reason) {
+            warn!(topic = topic.name, reason, "rows do not move to the lake");
+        }
+        self.lake.set_standing(Standing::Stopped(reason));
+        // The next try reads everything anew.
+        self.open = None;
+        let wait_ms = match stopped {
+            // The other partitions keep their pace.
+            Stopped::Partition { .. } => target_ms / 2,
+            _ => (RETRY_MS_MIN << self.failures.min(10)).min(RETRY_MS_MAX),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at_ms = self.shared.clock.now_ms() + wait_ms;
+    }
+
+    /// Passes until nothing is left to move that was there at the start of the last one.
+    async fn work(&mut self, topic: &Topic, settings: &TopicSettings) -> Result<(), Stopped> {
+        // Never closed; bounds the memory of encoders.
+        let _permit = self.shared.passes.acquire().await.ok();
+        if self
+            .open
+            .as_ref()
+            .is_none_or(|open| open.mode != settings.table.mode)
+        {
+            self.open = Some(self.open(topic, &settings.table.mode).await?);
+        }
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let mut left_out = BTreeMap::new();
+        loop {
+            let bounds = self.bounds(topic, &mut left_out);
+            match self.pass(topic, open, &bounds).await {
+                Ok(report) if report.more && !self.shared.stop.is_stopping() => {}
+                Ok(_) => break,
+                Err(PassError::Source(error)) => {
+                    left_out.insert(error.partition, error.reason);
+                }
+                Err(PassError::Commit(CommitError::Suspended(Suspension::Gap {
+                    partition,
+                    lake_end,
+                    log_start,
+                }))) => {
+                    self.pass_over(topic, open, partition, lake_end, log_start)
+                        .await?
+                }
+                Err(PassError::Commit(CommitError::Port(PortError::NotFound(_)))) => {
+                    return Err(Stopped::TableGone(open.table.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match left_out.pop_first() {
+            Some((partition, reason)) => Err(Stopped::Partition { partition, reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// What can be moved. A partition whose log ends before the lake does (an unsynced log lost its
+    /// end) is left out: its next offsets are in the lake already, with other rows.
+    fn bounds(
+        &self,
+        topic: &Topic,
+        left_out: &mut BTreeMap<i32, String>,
+    ) -> BTreeMap<i32, LogBounds> {
+        let mut bounds = self.lake.bounds(topic.partitions);
+        let ends = self.lake.mark().map(|mark| mark.ends).unwrap_or_default();
+        for (&partition, bounds) in &bounds {
+            let (stable_end, lake_end) = (bounds.stable_end, ends.get(&partition).copied());
+            if let Some(lake_end) = lake_end.filter(|lake_end| *lake_end > stable_end) {
+                let reason = format!("the log ends at {stable_end}, the lake at {lake_end}");
+                left_out.insert(partition, reason);
+            }
+        }
+        bounds.retain(|partition, _| !left_out.contains_key(partition));
+        bounds
+    }
+
+    async fn pass(
+        &self,
+        topic: &Topic,
+        open: &Open,
+        bounds: &BTreeMap<i32, LogBounds>,
+    ) -> Result<PassReport, PassError> {
+        let mut rows = LogRows::new(Arc::clone(&self.shared.log), topic.id, open.rows.clone());
+        let report = Box::pin(open.tierer.pass(&mut rows, bounds)).await?;
+        self.lake.set_mark(report.mark.clone());
+        if report.moved.is_empty() {
+            return Ok(report);
+        }
+        let metrics = &self.shared.metrics;
+        metrics.commits.inc();
+        metrics.rows.inc_by(report.rows);
+        metrics.bytes.inc_by(report.file_bytes);
+        metrics.undecodable.inc_by(rows.undecodable);
+        info!(
+            topic = topic.name,
+            rows = report.rows,
+            bytes = report.file_bytes,
+            "committed to the lake"
+        );
+        if let Some((partition, offset, reason)) = rows.first_undecodable {
+            let count = rows.undecodable;
+            warn!(
+                topic = topic.name,
+                count, partition, offset, reason, "records do not decode and stay out of the table"
+            );
+        }
+        Ok(report)
+    }
+
+    /// Offsets went from the log before they came to the lake: by DeleteRecords, or by retention
+    /// beyond its budget. That cannot be undone; it is counted, and a snapshot of the table says so.
+    async fn pass_over(
+        &self,
+        topic: &Topic,
+        open: &Open,
+        partition: i32,
+        lake_end: i64,
+        log_start: i64,
+    ) -> Result<(), Stopped> {
+        warn!(
+            topic = topic.name,
+            partition, lake_end, log_start, "offsets went before they came to the lake"
+        );
+        let ends = BTreeMap::from([(partition, log_start)]);
+        let mark = Box::pin(open.tierer.resume(ends)).await?;
+        self.shared
+            .metrics
+            .lost_offsets
+            .inc_by(log_start.abs_diff(lake_end));
+        self.lake.set_mark(mark);
+        Ok(())
+    }
+
+    /// Opens the topic's table, made if the topic never had one.
+    ///
+    /// That it had one is remembered under [`MEMORY_PREFIX`]: a table that somebody dropped is not
+    /// made anew behind their back, with rows missing that the log no longer has.
+    async fn open(&self, topic: &Topic, mode: &TableMode) -> Result<Open, Stopped> {
+        let rows = row_schema(mode)?;
+        let layout = rows
+            .value_arrow()
+            .map_or(ValueLayout::KeyValue, ValueLayout::Typed);
+        let (namespace, name) = table_of(topic);
+        let table = TableIdent::new(NamespaceIdent::new(namespace.to_owned()), name);
+        let memory = format!("{MEMORY_PREFIX}{}", topic.id);
+        let port: Arc<dyn CommitPort> = Arc::clone(&self.shared.catalog) as _;
+        let remembered = self.shared.pointers.get(&memory).await?.is_some();
+        if remembered && matches!(port.load(&table).await, Err(PortError::NotFound(_))) {
+            return Err(Stopped::TableGone(table.to_string()));
+        }
+        let identity = TopicIdentity {
+            topic_id: topic.id,
+            epoch: self.shared.cluster.incarnation().into(),
+        };
+        let limits = PassLimits {
+            bytes_max: PASS_BYTES_MAX,
+            ..PassLimits::default()
+        };
+        let env = Arc::clone(&self.shared.env);
+        let opening = Tierer::open(port, env, table.clone(), identity, &layout, limits);
+        let tierer = Box::pin(opening).await?;
+        match tierer.state().await? {
+            TierState::Active(mark) => self.lake.set_mark(mark),
+            TierState::Suspended(suspension) => return Err(PassError::from(suspension).into()),
+        }
+        if !remembered {
+            let change = Change::create(memory, table.to_string());
+            self.shared.pointers.compare_and_set(vec![change]).await?;
+        }
+        Ok(Open {
+            tierer,
+            rows,
+            mode: mode.clone(),
+            table,
+        })
+    }
+}
+
+/// How records of a topic of this mode become rows.
+fn row_schema(mode: &TableMode) -> Result<RowSchema, tidelog_typed::SchemaError> {
+    Ok(match mode {
+        TableMode::Inline { schema } => RowSchema::typed(TableSchema::parse(schema)?),
+        // Topics that are no tables have no task.
+        TableMode::KeyValue | TableMode::Disabled => RowSchema::key_value(),
+    })
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}

@@ -1,0 +1,337 @@
+//! The task that builds the rows of one partition: read, decode, encode, write.
+//!
+//! ```text
+//! log (tail or segments) ─▶ blocks in memory, readable at once ─▶ rows file ─▶ manifest
+//! ```
+//! - It follows the stable end from where the manifest's rows end, so start, backfill and catching
+//!   up are the same work. Nothing waits for it.
+//! - A trickle of records is gathered for [`PACE`] before it is decoded, and small blocks are
+//!   merged, because columns pay from about a thousand rows on.
+//! - A record that is no row is counted; its offset is answered for without a row.
+//! - What fails is tried again; rows are behind meanwhile, which the lag shows, and readers decode
+//!   for themselves. Only what the manifest does not take is left to the next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidelog_storage::ids::Offset;
+use tidelog_storage::rows::{EncodedBlock, RowsMeta, RowsWriter, WriteError};
+use tidelog_storage::segment::FileId;
+use tidelog_storage::{InstallError, ReadError, Standing, Store};
+use tidelog_typed::OffsetRange;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use super::build::{self, BuildError, Built};
+use super::format::Format;
+use super::live::{LiveBlock, LiveRows};
+use crate::broker::Broker;
+use crate::waiter::Waiter;
+
+/// Time between two steps while there is little to do.
+const PACE: Duration = Duration::from_millis(150);
+/// Waiting records from which a step does not wait.
+const PACE_RECORDS_MAX: i64 = 1_000;
+/// Bytes of batches one step reads.
+const STEP_BYTES: u64 = 4 << 20;
+/// Small blocks at the end that are merged into one.
+const SMALL_BLOCKS_MAX: usize = 16;
+/// A rows file is written at this size, or smaller where many partitions share the budget.
+const FILE_BYTES: usize = 8 << 20;
+/// Smaller ones wait for [`FILE_AGE_MAX`]: building so few rows again is cheaper than a file.
+const FILE_BYTES_MIN: usize = 64 << 10;
+const FILE_AGE: Duration = Duration::from_secs(60);
+const FILE_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// Before another try of what failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Builder {
+    broker: Arc<Broker>,
+    live: Arc<LiveRows>,
+    /// Whether it counts among those that hold blocks.
+    is_holding: bool,
+    /// The broker's memory was spent at the last step.
+    is_pressed: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error("nothing to read at offset {0} below the stable end")]
+    Hole(Offset),
+}
+
+impl StepError {
+    /// True where the manifest takes nothing more, so that another file would only take room.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Install(InstallError::Chore(_) | InstallError::Wal(_))
+        )
+    }
+}
+
+impl Builder {
+    pub fn new(broker: Arc<Broker>, live: Arc<LiveRows>) -> Self {
+        Self {
+            broker,
+            live,
+            is_holding: false,
+            is_pressed: false,
+        }
+    }
+
+    /// Builds until the broker stops or the topic is gone.
+    pub async fn run(mut self) {
+        let mut stop = self.broker.shutdown_signal();
+        let waiter = Waiter::register(std::iter::once(&self.live.partition));
+        let mut not_before = Instant::now();
+        while !stop.is_stopping() && self.live.partition.standing() != Standing::Deleted {
+            let now = Instant::now();
+            let wake_at = match self.backlog() {
+                0 => self.file_due(),
+                records if records >= PACE_RECORDS_MAX => Some(now),
+                _ => Some(not_before),
+            };
+            if wake_at.is_none_or(|at| at > now) {
+                tokio::select! {
+                    () = waiter.moved() => {}
+                    () = stop.stopping() => {}
+                    () = sleep_until(wake_at) => {}
+                }
+                continue;
+            }
+            not_before = Instant::now() + PACE;
+            let done = self.step().await;
+            self.live.set_stalled(done.is_err());
+            match done {
+                Ok(()) | Err(StepError::Read(ReadError::OutOfRange { .. })) => {}
+                Err(error) if error.is_final() => {
+                    let partition = self.live.partition.id;
+                    error!(%partition, %error, "rows are not built until the next start");
+                    break;
+                }
+                Err(error) => {
+                    self.complain(&error);
+                    tokio::select! {
+                        () = stop.stopping() => {}
+                        () = tokio::time::sleep(RETRY) => {}
+                    }
+                }
+            }
+        }
+        let is_worth_a_file = self.live.held().0 >= FILE_BYTES_MIN && !self.live.is_stalled();
+        if stop.is_stopping()
+            && is_worth_a_file
+            && let Err(error) = self.write_file().await
+        {
+            self.complain(&error);
+        }
+        self.live.set_stalled(true);
+        self.set_holding(false);
+    }
+
+    /// Records that are no rows yet.
+    fn backlog(&self) -> i64 {
+        if self.live.partition.standing() != Standing::Open {
+            return 0;
+        }
+        let now_ms = self.broker.now_ms();
+        match self.live.lag(now_ms).records {
+            0 => {
+                self.live.set_behind(None);
+                0
+            }
+            records => {
+                self.live.note_behind(now_ms);
+                records
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), StepError> {
+        // Before more is built: blocks must not pile up where files cannot be written.
+        if self.file_due().is_some_and(|due| due <= Instant::now()) {
+            self.write_file().await?;
+        }
+        if self.backlog() > 0 {
+            self.build().await?;
+            self.merge_small().await?;
+        }
+        Ok(())
+    }
+
+    /// When the blocks in memory are to become a file.
+    fn file_due(&self) -> Option<Instant> {
+        let (bytes, since) = self.live.held();
+        let since = since?;
+        let share = self.broker.rows().share_bytes();
+        Some(match bytes {
+            _ if bytes >= FILE_BYTES.min(share.max(FILE_BYTES_MIN)) => since,
+            FILE_BYTES_MIN.. if self.is_pressed => since,
+            FILE_BYTES_MIN.. => since + FILE_AGE,
+            _ => since + FILE_AGE_MAX,
+        })
+    }
+
+    /// Builds blocks of the next records.
+    async fn build(&mut self) -> Result<(), StepError> {
+        let partition = Arc::clone(&self.live.partition);
+        let marks = partition.marks();
+        let base = self.live.end();
+        let first = base.max(marks.log_start);
+        let started_ms = self.broker.now_ms();
+        let permit = self.broker.rows().permit().await;
+        let plan = partition.plan_read(first, STEP_BYTES, true)?;
+        let pieces = self.broker.log().load(plan).await?;
+        let format = self.live.format();
+        let built = run_blocking(move || -> Result<Option<Built>, BuildError> {
+            let (batches, end) = build::split(pieces);
+            let Some(end) = end
+                .map(|end| end.min(marks.stable_end))
+                .filter(|end| *end > first)
+            else {
+                return Ok(None);
+            };
+            let range = OffsetRange { first, end };
+            build::build(&format, partition.id.index, range, base, &batches).map(Some)
+        });
+        let built = built.await?.ok_or(StepError::Hole(first))?;
+        drop(permit);
+        self.count(&built);
+        let end = built.end;
+        let blocks = built.blocks.into_iter().map(|block| self.charged(block));
+        let blocks: Vec<_> = blocks.collect();
+        self.is_pressed = blocks.iter().any(|live| live.charge.is_none());
+        self.set_holding(true);
+        self.live.push(blocks, end);
+        // Whatever is behind now came after the look at the marks.
+        self.live.set_behind(Some(started_ms));
+        Ok(())
+    }
+
+    fn charged(&self, block: EncodedBlock) -> LiveBlock {
+        let charge = self.broker.ledger().try_reserve(block.size_bytes());
+        LiveBlock { block, charge }
+    }
+
+    fn count(&self, built: &Built) {
+        let metrics = self.broker.metrics();
+        metrics.rows_built.inc_by(built.rows);
+        metrics.records_undecodable.inc_by(built.undecodable);
+        if let Some((offset, reason)) = &built.first_undecodable {
+            let (partition, count) = (self.live.partition.id, built.undecodable);
+            debug!(%partition, offset, reason, count, "records that are no rows");
+        }
+    }
+
+    async fn merge_small(&self) -> Result<(), StepError> {
+        let small = self.live.small_tail();
+        if small.len() < SMALL_BLOCKS_MAX {
+            return Ok(());
+        }
+        let (count, format) = (small.len(), self.live.format());
+        let _permit = self.broker.rows().permit().await;
+        let merged = run_blocking(move || build::merge(&format, &small)).await?;
+        let merged = merged.into_iter().map(|block| self.charged(block));
+        self.live.replace_newest(count, merged.collect());
+        Ok(())
+    }
+
+    /// Writes all blocks into a file and has the manifest name it.
+    async fn write_file(&mut self) -> Result<(), StepError> {
+        let blocks = self.live.blocks();
+        let end = self.live.end();
+        let from = self.live.partition.rows_to();
+        let (partition, format) = (Arc::clone(&self.live.partition), self.live.format());
+        let store = Arc::clone(self.broker.log().engine().store());
+        let permit = self.broker.rows().permit().await;
+        let written = run_blocking(move || -> Result<RowsMeta, StepError> {
+            let merged = build::merge(&format, &blocks)?;
+            let id = partition.id;
+            let mut writer = start_file(&store, id, &format, from)?;
+            for block in &merged {
+                writer.push(block)?;
+            }
+            Ok(writer.finish(end)?)
+        });
+        let meta = written.await?;
+        let rows_to = meta.end_offset;
+        self.install(meta).await?;
+        drop(permit);
+        self.live.drop_below(rows_to);
+        self.set_holding(self.live.held().0 > 0);
+        self.is_pressed = false;
+        self.broker.metrics().rows_files.inc();
+        Ok(())
+    }
+
+    async fn install(&self, meta: RowsMeta) -> Result<(), InstallError> {
+        let (done, outcome) = oneshot::channel();
+        let partition = Arc::clone(&self.live.partition);
+        let engine = self.broker.log().engine();
+        engine.install_rows(
+            partition,
+            meta,
+            Box::new(|installed| {
+                // The builder waits, or the process ends.
+                let _ = done.send(installed);
+            }),
+        );
+        outcome.await.unwrap_or(Err(InstallError::Closing))
+    }
+
+    fn set_holding(&mut self, is_holding: bool) {
+        if self.is_holding != is_holding {
+            self.is_holding = is_holding;
+            self.broker.rows().count_holding(is_holding);
+        }
+    }
+
+    fn complain(&self, error: &StepError) {
+        let gone = matches!(
+            error,
+            StepError::Read(ReadError::Deleted) | StepError::Install(InstallError::Deleted)
+        );
+        if !gone {
+            let partition = self.live.partition.id;
+            warn!(%partition, %error, "rows are not built; trying again");
+        }
+    }
+}
+
+fn start_file(
+    store: &Store,
+    partition: tidelog_storage::ids::PartitionId,
+    format: &Format,
+    from: Offset,
+) -> Result<RowsWriter, WriteError> {
+    let file = FileId((store.fresh_id)());
+    let shape = Arc::clone(&format.shape);
+    let disk = Arc::clone(&store.disk);
+    RowsWriter::create(disk, file, partition, format.schema_id, shape, from)
+}
+
+/// Builders run few at a time (see [`Rows::permit`](super::Rows::permit)), so this takes no bound.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

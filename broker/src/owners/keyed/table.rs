@@ -1,0 +1,238 @@
+//! One partition's table through its life: closed, opening, open; or lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tidelog_keyed::{
+    CatchUpError, EngineError, EngineStore, Home, KeyedTable, Lookup, OpenError, TableOptions,
+};
+use tidelog_storage::ids::Offset;
+use tidelog_storage::{InstallError, Partition, ReadError};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::checkpoints;
+use crate::log::Log;
+
+/// One piece of the log that is folded.
+const READ_BYTES: u64 = 4 << 20;
+
+/// Before a table that failed is opened again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a table does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    #[error("the key index is being loaded")]
+    Loading,
+    #[error("{0}")]
+    Lost(Arc<str>),
+}
+
+/// Why a table was not opened.
+#[derive(Debug, thiserror::Error)]
+enum NotOpened {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    CatchUp(#[from] CatchUpError<ReadError>),
+    #[error("unreadable checkpoints are still named: {0}")]
+    Install(#[from] InstallError),
+}
+
+/// The table of one partition.
+pub struct Table {
+    partition: Arc<Partition>,
+    options: TableOptions,
+    phase: RwLock<Phase>,
+    /// Held by whoever opens it, or writes a checkpoint of it.
+    upkeep: Mutex<()>,
+}
+
+enum Phase {
+    /// To be opened, from a moment on, once nobody works on the one before any more.
+    Closed {
+        from: Option<Instant>,
+        before: Option<Arc<KeyedTable>>,
+    },
+    Opening,
+    Open(Arc<KeyedTable>),
+    Lost(Arc<str>),
+}
+
+impl Table {
+    pub(super) fn closed(partition: Arc<Partition>, options: TableOptions) -> Self {
+        Self {
+            partition,
+            options,
+            phase: RwLock::new(Phase::Closed {
+                from: None,
+                before: None,
+            }),
+            upkeep: Mutex::new(()),
+        }
+    }
+
+    pub fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
+    /// False when writers must wait for a flush.
+    pub fn has_room(&self) -> bool {
+        self.opened().map_or(true, |table| table.has_room())
+    }
+
+    /// Whether there is nothing to fold below `end`, or nobody to fold it now.
+    pub fn is_folded_to(&self, end: Offset) -> bool {
+        self.opened().map_or(true, |table| table.folded_to() >= end)
+    }
+
+    /// Memory of the overlay, in bytes, about.
+    pub(super) fn overlay_bytes(&self) -> usize {
+        self.opened().map_or(0, |table| table.overlay_bytes())
+    }
+
+    /// Rows, about.
+    pub fn approximate_rows(&self) -> Option<u64> {
+        self.opened().ok().map(|table| table.approximate_rows())
+    }
+
+    pub(super) fn opened(&self) -> Result<Arc<KeyedTable>, NotReady> {
+        match &*self.phase.read() {
+            Phase::Open(table) => Ok(Arc::clone(table)),
+            Phase::Closed { .. } | Phase::Opening => Err(NotReady::Loading),
+            Phase::Lost(why) => Err(NotReady::Lost(Arc::clone(why))),
+        }
+    }
+
+    pub(super) fn upkeep(&self) -> &Mutex<()> {
+        &self.upkeep
+    }
+
+    /// Folds the log up to `end`, which is stable. Blocks; many may call at once.
+    ///
+    /// # Errors
+    /// The table is not open, or failed now: it is then opened again, or lost.
+    pub fn catch_up(&self, end: Offset) -> Result<(), NotReady> {
+        let table = self.opened()?;
+        let folded = table.catch_up(end, |at| self.read(at));
+        folded.map_err(|error| self.failed_to_fold(&error))
+    }
+
+    /// The newest rows of keys, as of the stable end of this moment or a later one. Blocks.
+    ///
+    /// # Errors
+    /// As [`Table::catch_up`].
+    pub fn lookup(&self, keys: &[Bytes]) -> Result<Lookup, NotReady> {
+        let stable_end = self.partition.marks().stable_end;
+        if !self.is_folded_to(stable_end) {
+            self.catch_up(stable_end)?;
+        }
+        let table = self.opened()?;
+        table
+            .lookup(keys, stable_end)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Takes the table down after an engine failed, to be opened anew.
+    pub(super) fn failed(&self, error: &EngineError) -> NotReady {
+        self.close(error);
+        NotReady::Loading
+    }
+
+    fn failed_to_fold(&self, error: &CatchUpError<ReadError>) -> NotReady {
+        match error {
+            // Whatever is in the log stays there: trying again would find the same.
+            CatchUpError::Fold(_) => self.lose(error.to_string()),
+            CatchUpError::Read(ReadError::Deleted) => NotReady::Loading,
+            CatchUpError::Engine(_) | CatchUpError::Read(_) | CatchUpError::Missing { .. } => {
+                self.close(error);
+                NotReady::Loading
+            }
+        }
+    }
+
+    fn close(&self, error: &dyn std::error::Error) {
+        let partition = self.partition.id;
+        warn!(%partition, %error, "the key table failed and is opened again");
+        let mut phase = self.phase.write();
+        let before = match std::mem::replace(&mut *phase, Phase::Opening) {
+            Phase::Open(table) => Some(table),
+            Phase::Closed { before, .. } => before,
+            Phase::Opening | Phase::Lost(_) => None,
+        };
+        let from = Some(Instant::now() + OPEN_AGAIN);
+        *phase = Phase::Closed { from, before };
+    }
+
+    fn lose(&self, why: String) -> NotReady {
+        let partition = self.partition.id;
+        error!(%partition, why, "the key table is lost; records are taken as ever");
+        let why: Arc<str> = why.into();
+        *self.phase.write() = Phase::Lost(Arc::clone(&why));
+        NotReady::Lost(why)
+    }
+
+    fn read(&self, at: Offset) -> Result<Vec<Bytes>, ReadError> {
+        self.partition.plan_read(at, READ_BYTES, true)?.load()
+    }
+
+    /// True once for whoever is to open it now.
+    pub(super) fn is_to_be_opened(&self) -> bool {
+        let mut phase = self.phase.write();
+        let due = match &*phase {
+            Phase::Closed { from, before } => {
+                let is_free = before.as_ref().is_none_or(|old| Arc::strong_count(old) == 1);
+                is_free && from.is_none_or(|from| from <= Instant::now())
+            }
+            Phase::Opening | Phase::Open(_) | Phase::Lost(_) => false,
+        };
+        if due {
+            *phase = Phase::Opening;
+        }
+        due
+    }
+
+    /// Opens the table on its index, or loads that anew, and folds what is stable. Blocks for as
+    /// long as that takes.
+    pub(super) fn open(&self, engines: &dyn EngineStore, log: &Log) {
+        let _upkeep = self.upkeep.lock();
+        match self.try_open(engines, log) {
+            Ok(table) => *self.phase.write() = Phase::Open(Arc::new(table)),
+            Err(NotOpened::Open(error @ OpenError::Lost { .. })) => {
+                self.lose(error.to_string());
+            }
+            Err(NotOpened::CatchUp(error)) => {
+                self.failed_to_fold(&error);
+            }
+            Err(error) => self.close(&error),
+        }
+    }
+
+    fn try_open(&self, engines: &dyn EngineStore, log: &Log) -> Result<KeyedTable, NotOpened> {
+        let marks = self.partition.marks();
+        let checkpoints = self.partition.checkpoints();
+        let store = log.engine().store();
+        let home = Home {
+            partition: self.partition.id,
+            engines,
+            disk: &store.disk,
+            checkpoints: &checkpoints,
+            log_start: marks.log_start,
+            log_end: marks.high_watermark,
+        };
+        let opened = tidelog_keyed::open(&home, self.options.clone())?;
+        if !opened.unreadable.is_empty() {
+            let readable = checkpoints
+                .into_iter()
+                .filter(|meta| !opened.unreadable.contains(&meta.file));
+            checkpoints::install(log, &self.partition, readable.collect())?;
+        }
+        let table = opened.table;
+        table.catch_up(marks.stable_end, |at| self.read(at))?;
+        info!(partition = %self.partition.id, start = ?opened.start, "key table is open");
+        Ok(table)
+    }
+}

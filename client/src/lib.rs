@@ -1,0 +1,82 @@
+//! Reads Tidelog tables by column, and knows only the wire.
+//!
+//! ```no_run
+//! # async fn read() -> tidelog_client::Result<()> {
+//! use tidelog_client::{Client, Start};
+//!
+//! let client = Client::connect("localhost:9092").await?;
+//! let orders = client.table("orders").await?;
+//! let scan = orders.scan().columns(["customer_id", "address.city"]);
+//! let mut rows = scan.from(Start::Earliest).until_end().open().await?;
+//! while let Some(rows) = rows.next().await? {
+//!     println!("{}: {} rows", rows.partition, rows.batch.num_rows());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//! Client ─► Table ─► Scan ─► RowStream ─► Rows { partition, offsets, Arrow batch }
+//!   │         │                  ├ columnar: ColumnarFetch, columns as they were stored
+//!   │         │                  └ plain:    Fetch, records decoded here (feature `decode`)
+//!   │         ├─► Lookup ─► Found          rows by primary key
+//!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
+//!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
+//!   └ Link ─► Connection                   one for each broker, made anew when lost
+//! ```
+//!
+//! Promises:
+//! - **Exact offsets.** Each committed row comes once and in the order of its partition;
+//!   [`Rows::next_offset`] is where to go on, and everything below it has been answered for.
+//! - **One schema.** All batches of a stream have the schema it was opened with, whatever schemas
+//!   the rows were written under: cast where a column was widened, null where it did not exist.
+//! - **Proven bytes.** Columns are compared with the checksums made when they were written, records
+//!   with those of their batches. What does not match is an error and is not handed out.
+//! - **Bounded.** One answer for each broker is being decoded while another waits to be taken; sizes
+//!   in answers are believed only as far as [`Config`] allows.
+//!
+//! The wire is described in `docs/protocol-ext.md`.
+
+mod api;
+mod arrow_schema_message;
+mod client;
+mod columnar;
+mod columns;
+mod config;
+mod conform;
+mod connection;
+mod error;
+#[cfg(feature = "lake")]
+mod lake;
+#[cfg(feature = "lake")]
+mod lake_schema;
+#[cfg(feature = "lake")]
+mod lease;
+mod link;
+mod lookup;
+mod message;
+mod offsets;
+#[cfg(feature = "decode")]
+mod plain;
+mod scan;
+mod source;
+mod stream;
+mod table;
+mod table_info;
+mod union;
+#[cfg(feature = "lake")]
+mod union_read;
+
+pub use client::Client;
+pub use config::Config;
+pub use error::{BrokerError, Error, Result};
+pub use lookup::{Found, KeyRow, Lookup};
+pub use message::RowsFault;
+pub use scan::{Scan, Start};
+pub use stream::{RowStream, Rows};
+pub use table::Table;
+pub use table_info::{LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use tidelog_protocol_ext::ErrorCode;
+pub use union::{Cut, Lease, UnionPlan};
+#[cfg(feature = "lake")]
+pub use union_read::{UnionCount, UnionRead, UnionStream};

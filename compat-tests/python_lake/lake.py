@@ -1,0 +1,177 @@
+"""Topics seen as Iceberg tables by engines that know nothing of Tidelog.
+
+    lake.py BOOTSTRAP write CATALOG FROM TO   produces orders FROM..TO, making the topics if needed
+    lake.py BOOTSTRAP check CATALOG TO        PyIceberg and DuckDB read orders 0..TO, each row once
+
+CATALOG is HOST:PORT of the REST catalog. Order N goes to partition N % 3 of `shop.orders` (typed) and
+of `clicks` (key_value). Prints JSON lines and ends with {"passed": …}.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+
+import duckdb
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from pyiceberg.catalog import load_catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+PARTITIONS = 3
+PATIENCE_SECONDS = 60
+
+SCHEMA = {
+    "fields": [
+        {"name": "id", "type": "long", "nullable": False},
+        {"name": "customer", "type": "string"},
+        {"name": "amount", "type": "decimal(12,2)"},
+        {"name": "at", "type": "timestamp(ms)"},
+        {"name": "tags", "type": {"list": "string"}},
+        {"name": "address", "type": {"struct": [{"name": "city", "type": "string"}]}},
+    ]
+}
+LAKE = {"tidelog.lake.enable": "true", "tidelog.lake.target.lag.ms": "1000"}
+TOPICS = {
+    "shop.orders": {
+        "tidelog.table.mode": "inline",
+        "tidelog.table.schema": json.dumps(SCHEMA),
+        **LAKE,
+    },
+    "clicks": {"tidelog.table.mode": "key_value", **LAKE},
+}
+
+
+def order(n):
+    return {
+        "id": n,
+        "customer": f"customer {n % 97}",
+        "amount": f"{n // 100}.{n % 100:02}",
+        "at": 1_767_225_600_000 + n,
+        "tags": ["a", "ü"][: n % 3],
+        "address": {"city": ["Bremen", "Lyon", None][n % 3]},
+    }
+
+
+def click(n):
+    return b"click %d" % n
+
+
+def make_topics(bootstrap):
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topics = [NewTopic(name, PARTITIONS, 1, config=config) for name, config in TOPICS.items()]
+    for made in admin.create_topics(topics).values():
+        try:
+            made.result(30)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise
+
+
+def write(bootstrap, _, first, end):
+    make_topics(bootstrap)
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    for n in range(int(first), int(end)):
+        value = json.dumps(order(n))
+        headers = [("n", str(n)), ("n", b"twice")] if n % 10 == 0 else None
+        producer.produce("shop.orders", value, f"k{n}", n % PARTITIONS, headers=headers)
+        producer.produce("clicks", click(n), f"k{n}", n % PARTITIONS)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def wait_for_rows(catalog, table, rows):
+    """The table, once a scan of it finds that many rows."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            loaded = catalog.load_table(table)
+            found = loaded.scan(selected_fields=("_offset",)).to_arrow().num_rows
+        except (NoSuchNamespaceError, NoSuchTableError):
+            found = 0
+        if found >= rows or time.monotonic() > deadline:
+            assert found == rows, f"{table}: {found} rows instead of {rows}"
+            return loaded
+        time.sleep(0.2)
+
+
+def check_chain(table):
+    """Each snapshot begins where the one before ended."""
+    ends = {}
+    for snapshot in sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number):
+        for partition, (start, end) in json.loads(snapshot.summary["tidelog.moved"]).items():
+            assert ends.get(partition, 0) == start, (partition, start, ends)
+            ends[partition] = end
+    return ends
+
+
+def check_pyiceberg(catalog, end):
+    orders = wait_for_rows(catalog, "tidelog.shop_orders", end)
+    clicks = wait_for_rows(catalog, "tidelog.clicks", end)
+    places = [sorted(range(p, end, PARTITIONS)) for p in range(PARTITIONS)]
+    assert check_chain(orders) == {str(p): len(ns) for p, ns in enumerate(places) if ns}
+    for row in orders.scan().to_arrow().to_pylist():
+        n = places[row["_kafka_partition"]][row["_offset"]]
+        places[row["_kafka_partition"]][row["_offset"]] = None
+        wanted = order(n)
+        assert row["id"] == n and row["customer"] == wanted["customer"], row
+        assert str(row["amount"]) == wanted["amount"], row
+        assert row["at"].timestamp() * 1000 == wanted["at"], row
+        assert (row["tags"], row["address"]) == (wanted["tags"], wanted["address"]), row
+        assert row["_kafka"]["key"] == b"k%d" % n, row
+        headers = [(h["key"], h["value"]) for h in row["_kafka"]["headers"]]
+        assert headers == ([("n", b"%d" % n), ("n", b"twice")] if n % 10 == 0 else []), row
+    seen = {row["value"] for row in clicks.scan().to_arrow().to_pylist()}
+    assert seen == {click(n) for n in range(end)}
+    some = orders.scan(row_filter="_kafka_partition == 1 and _offset >= 10 and _offset < 20")
+    assert some.to_arrow().num_rows == 10
+
+
+def attach(address):
+    packages = os.path.dirname(os.path.dirname(duckdb.__file__))
+    db = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    for name in ("avro", "httpfs", "iceberg"):
+        folder = f"{packages}/duckdb_extension_{name}/extensions/v{duckdb.__version__}"
+        db.execute(f"LOAD '{folder}/{name}.duckdb_extension'")
+    endpoint = f"ENDPOINT 'http://{address}', AUTHORIZATION_TYPE 'none'"
+    db.execute(f"ATTACH 'tidelog' AS lake (TYPE iceberg, {endpoint})")
+    return db
+
+
+def check_duckdb(db, end):
+    for table in ("shop_orders", "clicks"):
+        counts = f"count(*), count(DISTINCT (_kafka_partition, _offset)) FROM lake.tidelog.{table}"
+        assert db.sql(f"SELECT {counts}").fetchall() == [(end, end)], table
+    sums = "sum(id), count(DISTINCT customer), sum(amount), count(address.city)"
+    found = db.sql(f"SELECT {sums} FROM lake.tidelog.shop_orders").fetchone()
+    cents = sum(range(end))
+    cities = sum(1 for n in range(end) if n % 3 != 2)
+    assert found[:2] == (sum(range(end)), min(end, 97)), found
+    assert int(found[2] * 100) == cents and found[3] == cities, found
+    key = "SELECT decode(_kafka.key), decode(value) FROM lake.tidelog.clicks"
+    found = db.sql(f"{key} WHERE _kafka_partition = 2 AND _offset = 5").fetchall()
+    assert found == [("k17", "click 17")], found
+    names = [row[2] for row in db.sql("SHOW ALL TABLES").fetchall()]
+    assert {"shop_orders", "clicks"} <= set(names), names
+
+
+def check(_, address, end):
+    catalog = load_catalog("tidelog", type="rest", uri=f"http://{address}")
+    assert ("tidelog",) in catalog.list_namespaces()
+    check_pyiceberg(catalog, int(end))
+    check_duckdb(attach(address), int(end))
+
+
+def main():
+    bootstrap, scenario, *arguments = sys.argv[1:]
+    try:
+        {"write": write, "check": check}[scenario](bootstrap, *arguments)
+    except Exception:
+        traceback.print_exc()
+        print(json.dumps({"passed": False}))
+        sys.exit(1)
+    print(json.dumps({"passed": True}))
+
+
+main()

@@ -1,0 +1,101 @@
+//! From a record batch to changes. Decides nothing about the table.
+
+use bytes::{Bytes, BytesMut};
+use tidelog_records::{BatchHeader, HEADER_LEN, Records, RecordsError, validate};
+use tidelog_storage::ids::Offset;
+
+use crate::row::{Change, check_key};
+
+/// Why a batch cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    #[error("the batch at offset {got} does not follow {expected}")]
+    Gap { expected: Offset, got: Offset },
+    #[error("the batch at offset {offset}: {source}")]
+    Batch {
+        offset: Offset,
+        source: RecordsError,
+    },
+    #[error("these bytes are no record batch")]
+    NoBatch,
+}
+
+/// The changes of one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// In offset order. They share one allocation that holds nothing else.
+    pub changes: Vec<Change>,
+    /// Records that no table takes: without a key, or with one too long.
+    pub passed_over: usize,
+}
+
+/// First offset of a batch and the next one after its last.
+pub(crate) fn span(batch: &[u8]) -> Result<(Offset, Offset), FoldError> {
+    let header = BatchHeader::read(batch).ok_or(FoldError::NoBatch)?;
+    let (base, last) = (header.base_offset, header.last_offset());
+    if base < 0 || last < base {
+        return Err(FoldError::NoBatch);
+    }
+    Ok((base, last.saturating_add(1)))
+}
+
+/// Reads the records from `from` on. Control batches hold none. `limit_bytes` bounds the
+/// decompressed size.
+pub(crate) fn decode(
+    batch: &Bytes,
+    from: Offset,
+    limit_bytes: usize,
+) -> Result<Decoded, FoldError> {
+    let (base, end) = span(batch)?;
+    let fail = |source| FoldError::Batch {
+        offset: base,
+        source,
+    };
+    // A rotten value must not get into the table: the raw batch would still tell, a row would not.
+    validate::check_intact(batch).map_err(|e| fail(e.into()))?;
+    let records = Records::open(batch, limit_bytes).map_err(fail)?;
+    if records.header().is_control() {
+        return Ok(Decoded::default());
+    }
+    // Two walks: the first measures, so that the second fills exactly one allocation.
+    let mut bytes = 0;
+    for record in &records {
+        let record = record.map_err(|e| fail(e.into()))?;
+        bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    }
+    let mut decoded = Decoded::default();
+    let mut arena = BytesMut::with_capacity(bytes);
+    for record in records.iter().flatten() {
+        if record.offset < from || record.offset >= end {
+            continue;
+        }
+        let Ok(key) = check_key(record.key) else {
+            decoded.passed_over += 1;
+            continue;
+        };
+        decoded.changes.push(Change {
+            key: copy_into(&mut arena, key),
+            offset: record.offset,
+            timestamp: record.timestamp,
+            value: record.value.map(|value| copy_into(&mut arena, value)),
+        });
+    }
+    Ok(decoded)
+}
+
+/// Copies, so that a row does not pin the frame its batch came in.
+fn copy_into(arena: &mut BytesMut, bytes: &[u8]) -> Bytes {
+    arena.extend_from_slice(bytes);
+    arena.split().freeze()
+}
+
+/// The batches that lie side by side in one piece of a read. Bytes behind the last whole batch are
+/// left out.
+pub(crate) fn batches(mut piece: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let len = BatchHeader::read(&piece)?.total_len();
+        (HEADER_LEN..=piece.len())
+            .contains(&len)
+            .then(|| piece.split_to(len))
+    })
+}

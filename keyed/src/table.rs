@@ -1,0 +1,319 @@
+//! The table of one partition: overlay before engine.
+//!
+//! ```text
+//! applied ≤ stable end                     applied ≤ folded to
+//!    │ engine: everything below applied │ overlay: applied … folded to │
+//! ```
+//! A lookup reflects `min(stable end, folded to)`: changes beyond it stay in the overlay, skipped,
+//! and the older row answers. The engine never passes that mark, because only changes below it are
+//! flushed.
+//!
+//! Locks: `folding` and `flushing` each serialise one kind of work and are held across I/O; `state`
+//! is held for moments. Order: `folding`, `flushing`, `state`.
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tidelog_storage::ids::{Offset, PartitionId};
+
+use crate::engine::{EngineError, KeyEngine, KeySnapshot};
+use crate::fold::{self, FoldError};
+use crate::overlay::Overlay;
+use crate::row::Row;
+
+/// Limits of one table, in bytes.
+#[derive(Debug, Clone)]
+pub struct TableOptions {
+    /// What the overlay may hold before writers are to wait.
+    pub overlay_bytes_max: usize,
+    /// What one batch may decompress to.
+    pub batch_bytes_max: usize,
+    /// What one step moves to the engine while catching up.
+    pub step_bytes: usize,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            overlay_bytes_max: 64 << 20,
+            batch_bytes_max: 128 << 20,
+            step_bytes: 4 << 20,
+        }
+    }
+}
+
+/// Answer to a lookup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// One answer for each key, in their order.
+    pub rows: Vec<Option<Row>>,
+    /// The rows are the fold of all records below this offset and of none at or above it.
+    pub reflects: Offset,
+}
+
+/// What folding a batch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Folded {
+    /// Records that changed the table. None, if all had been folded before.
+    pub changes: usize,
+    /// Records without a key, or with one too long: they are in the log, but in no table.
+    pub passed_over: usize,
+}
+
+/// What a flush step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushStep {
+    /// The engine now reflects everything below.
+    pub applied: Offset,
+    /// Memory that the overlay gave back.
+    pub bytes: usize,
+    /// More can be flushed at once.
+    pub more: bool,
+}
+
+/// Why a table could not be brought up to the log. `E` is the error of reading the log.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError<E: std::error::Error + 'static> {
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("reading the log: {0}")]
+    Read(#[source] E),
+    /// The log's end is beyond what could be read of it.
+    #[error("the log ends at {end}, but nothing could be read at {at}")]
+    Missing { at: Offset, end: Offset },
+}
+
+/// One partition's table. Shared; every method may be called from any thread.
+pub struct KeyedTable {
+    partition: PartitionId,
+    engine: Box<dyn KeyEngine>,
+    options: TableOptions,
+    state: RwLock<State>,
+    folding: Mutex<()>,
+    flushing: Mutex<()>,
+}
+
+struct State {
+    overlay: Overlay,
+    /// What the engine reflects.
+    applied: Offset,
+    folded_to: Offset,
+    stable_end: Offset,
+}
+
+impl State {
+    /// End of what may be shown and flushed.
+    fn visible_end(&self) -> Offset {
+        self.stable_end.min(self.folded_to)
+    }
+}
+
+impl KeyedTable {
+    /// A table over an engine that reflects everything below `applied`, which is stable.
+    pub fn new(
+        partition: PartitionId,
+        engine: Box<dyn KeyEngine>,
+        applied: Offset,
+        options: TableOptions,
+    ) -> Self {
+        let state = State {
+            overlay: Overlay::default(),
+            applied,
+            folded_to: applied,
+            stable_end: applied,
+        };
+        Self {
+            partition,
+            engine,
+            options,
+            state: RwLock::new(state),
+            folding: Mutex::new(()),
+            flushing: Mutex::new(()),
+        }
+    }
+
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// Everything below was folded.
+    pub fn folded_to(&self) -> Offset {
+        self.state.read().folded_to
+    }
+
+    /// The engine reflects everything below.
+    pub fn applied(&self) -> Offset {
+        self.state.read().applied
+    }
+
+    /// Memory the overlay takes, in bytes, about.
+    pub fn overlay_bytes(&self) -> usize {
+        self.state.read().overlay.bytes()
+    }
+
+    /// False when writers must wait for a flush before they append more. Folding itself never
+    /// refuses: what is in the log has to be folded. So the budget can be passed by what was
+    /// admitted before it was reached.
+    pub fn has_room(&self) -> bool {
+        self.overlay_bytes() < self.options.overlay_bytes_max
+    }
+
+    /// Rows, about.
+    pub fn approximate_rows(&self) -> u64 {
+        self.engine.approximate_rows()
+    }
+
+    /// Moves the stable end up: everything below it is durable and decided. A lower one than before
+    /// changes nothing.
+    pub fn advance(&self, stable_end: Offset) {
+        if stable_end > self.state.read().stable_end {
+            let mut state = self.state.write();
+            state.stable_end = state.stable_end.max(stable_end);
+        }
+    }
+
+    /// Folds one batch. Records below [`folded_to`](Self::folded_to) were folded before and are
+    /// passed; a batch of transactional records has to be decided, and committed.
+    ///
+    /// # Errors
+    /// [`FoldError::Gap`] if batches before it are missing: read them from the log first. On any
+    /// error nothing changes.
+    pub fn fold(&self, batch: &Bytes) -> Result<Folded, FoldError> {
+        let _one_at_a_time = self.folding.lock();
+        self.fold_next(batch)
+    }
+
+    /// Declares that nothing below `end` is to be folded: aborted records, or offsets that
+    /// compaction left empty.
+    pub fn skip_to(&self, end: Offset) {
+        let _one_at_a_time = self.folding.lock();
+        let mut state = self.state.write();
+        state.folded_to = state.folded_to.max(end);
+    }
+
+    /// Folds the log up to `end`, which is stable. `read` answers whole batches from the one that
+    /// holds an offset on, several side by side in one piece if it likes, and may go beyond `end`:
+    /// what lies there is folded, too, and waits in the overlay. The overlay is flushed whenever it
+    /// is over its budget, so memory stays bounded however far behind the table is.
+    ///
+    /// Any number of callers may ask for this at the same time: the first one does the work for
+    /// all, the others find it done.
+    pub fn catch_up<E: std::error::Error + 'static>(
+        &self,
+        end: Offset,
+        mut read: impl FnMut(Offset) -> Result<Vec<Bytes>, E>,
+    ) -> Result<(), CatchUpError<E>> {
+        self.advance(end);
+        let _one_at_a_time = self.folding.lock();
+        loop {
+            let at = self.folded_to();
+            if at >= end {
+                return Ok(());
+            }
+            for piece in read(at).map_err(CatchUpError::Read)? {
+                for batch in fold::batches(piece) {
+                    self.fold_next(&batch)?;
+                    while !self.has_room() && self.flush_step(self.options.step_bytes)?.more {}
+                }
+            }
+            if self.folded_to() == at {
+                return Err(CatchUpError::Missing { at, end });
+            }
+        }
+    }
+
+    /// Looks keys up as of the stable end, of which the caller knows at least `stable_end`.
+    pub fn lookup(&self, keys: &[Bytes], stable_end: Offset) -> Result<Lookup, EngineError> {
+        self.advance(stable_end);
+        let mut rows = vec![None; keys.len()];
+        let mut missing = Vec::new();
+        let (reflects, engine) = {
+            let state = self.state.read();
+            let reflects = state.visible_end();
+            for (at, key) in keys.iter().enumerate() {
+                match state.overlay.get(key, reflects) {
+                    Some(change) => rows[at] = change.row(),
+                    None => missing.push(at),
+                }
+            }
+            // Taken under the lock: what the overlay does not hold now, this snapshot does.
+            let engine = (!missing.is_empty()).then(|| self.engine.snapshot());
+            (reflects, engine.transpose()?)
+        };
+        if let Some(engine) = engine {
+            let keys: Vec<_> = missing.iter().map(|at| keys[*at].clone()).collect();
+            for (at, row) in missing.into_iter().zip(engine.get_many(&keys)?) {
+                rows[at] = row;
+            }
+        }
+        Ok(Lookup { rows, reflects })
+    }
+
+    /// Moves the oldest stable changes to the engine, about `max_bytes` of them.
+    ///
+    /// # Errors
+    /// The engine failed: nothing is lost, but it has to be made anew.
+    pub fn flush_step(&self, max_bytes: usize) -> Result<FlushStep, EngineError> {
+        let _one_at_a_time = self.flushing.lock();
+        let (cut, visible_end, applied) = {
+            let state = self.state.read();
+            let visible_end = state.visible_end();
+            let cut = state.overlay.cut(visible_end, max_bytes);
+            (cut, visible_end, state.applied)
+        };
+        if cut.end > applied {
+            self.engine.apply(&cut.changes, Some(cut.end))?;
+            // Only now: until the engine answers for them, the overlay must.
+            let mut state = self.state.write();
+            state.overlay.drain(cut.end);
+            state.applied = cut.end;
+        }
+        Ok(FlushStep {
+            applied: cut.end,
+            bytes: cut.bytes,
+            more: cut.end < visible_end,
+        })
+    }
+
+    /// Flushes everything that is stable now.
+    pub fn flush(&self) -> Result<Offset, EngineError> {
+        loop {
+            let step = self.flush_step(self.options.step_bytes)?;
+            if !step.more {
+                return Ok(step.applied);
+            }
+        }
+    }
+
+    /// The engine at one moment, for a checkpoint: the exact fold up to
+    /// [`KeySnapshot::applied`], all of it stable.
+    pub fn snapshot(&self) -> Result<Box<dyn KeySnapshot>, EngineError> {
+        self.engine.snapshot()
+    }
+
+    fn fold_next(&self, batch: &Bytes) -> Result<Folded, FoldError> {
+        let (base, end) = fold::span(batch)?;
+        let from = self.folded_to();
+        if end <= from {
+            return Ok(Folded::default());
+        }
+        if base > from {
+            return Err(FoldError::Gap {
+                expected: from,
+                got: base,
+            });
+        }
+        let decoded = fold::decode(batch, from, self.options.batch_bytes_max)?;
+        let folded = Folded {
+            changes: decoded.changes.len(),
+            passed_over: decoded.passed_over,
+        };
+        let mut state = self.state.write();
+        for change in decoded.changes {
+            state.overlay.push(change);
+        }
+        state.folded_to = end;
+        Ok(folded)
+    }
+}

@@ -1,0 +1,119 @@
+//! Which columns of a schema are wanted, down to members of structs.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+
+use super::Shape;
+
+/// Where a field's id stands in its metadata.
+const FIELD_ID: &str = "PARQUET:field_id";
+
+/// Some columns of one schema, in its order. Made once for each schema of a request.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    shape: Arc<Shape>,
+    /// Nodes wanted, ascending, column by column; no list is empty.
+    columns: Vec<Vec<usize>>,
+    schema: SchemaRef,
+}
+
+impl Projection {
+    /// Every column.
+    pub fn all(shape: &Arc<Shape>) -> Self {
+        Self::marked(shape, &vec![true; shape.nodes().len()])
+    }
+
+    /// What `paths` name: dotted names (`address.city`) or field ids (`#17`), top-level columns or
+    /// members of structs; what lies below is taken with it. Also answers the paths that name
+    /// nothing here, which may still name a column of another version of the schema.
+    pub fn select<'p>(shape: &Arc<Shape>, paths: &[&'p str]) -> (Self, Vec<&'p str>) {
+        let mut marks = vec![false; shape.nodes().len()];
+        let unknown = paths
+            .iter()
+            .copied()
+            .filter(|path| !mark(shape, shape.schema().fields(), 0, path, &mut marks))
+            .collect();
+        (Self::marked(shape, &marks), unknown)
+    }
+
+    /// The Arrow schema of what is projected.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The schema it was made for.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// True when no column is wanted, only how many rows there are.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    pub(super) fn columns(&self) -> &[Vec<usize>] {
+        &self.columns
+    }
+
+    fn marked(shape: &Arc<Shape>, marks: &[bool]) -> Self {
+        let wanted = |(_, node): &(&Arc<Field>, usize)| marks[*node];
+        let columns = shape.columns().filter(wanted).map(|(_, node)| {
+            let nodes = node..shape.nodes()[node].end;
+            nodes.filter(|node| marks[*node]).collect()
+        });
+        let metadata = shape.schema().metadata().clone();
+        let fields = prune(shape, shape.schema().fields(), 0, marks);
+        Self {
+            columns: columns.collect(),
+            schema: Arc::new(Schema::new_with_metadata(fields, metadata)),
+            shape: Arc::clone(shape),
+        }
+    }
+}
+
+/// Marks the nodes that `path` names among `fields`, and those above them. False if it names none.
+fn mark(shape: &Shape, fields: &Fields, first: usize, path: &str, marks: &mut [bool]) -> bool {
+    let id = path.strip_prefix('#');
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) if id.is_none() => (name, Some(rest)),
+        _ => (path, None),
+    };
+    for (field, node) in shape.with_nodes(fields, first) {
+        let is_named = match id {
+            Some(id) => field.metadata().get(FIELD_ID).is_some_and(|own| own == id),
+            None => field.name() == name,
+        };
+        if is_named && rest.is_none() {
+            marks[node..shape.nodes()[node].end].fill(true);
+            return true;
+        }
+        // An id may stand at any depth, a name only where the path says.
+        let below = match (id, rest) {
+            (Some(_), _) => Some(path),
+            (None, rest) => rest.filter(|_| is_named),
+        };
+        if let (DataType::Struct(children), Some(path)) = (field.data_type(), below)
+            && mark(shape, children, node + 1, path, marks)
+        {
+            marks[node] = true;
+            return true;
+        }
+    }
+    false
+}
+
+/// The fields with a mark, structs without their members that have none.
+fn prune(shape: &Shape, fields: &Fields, first: usize, marks: &[bool]) -> Fields {
+    shape
+        .with_nodes(fields, first)
+        .filter(|(_, node)| marks[*node])
+        .map(|(field, node)| match field.data_type() {
+            DataType::Struct(children) => {
+                let kept = DataType::Struct(prune(shape, children, node + 1, marks));
+                Arc::new(Field::clone(field).with_data_type(kept))
+            }
+            _ => Arc::clone(field),
+        })
+        .collect()
+}

@@ -1,0 +1,47 @@
+//! From rows to the lake: row batches become Parquet files, and files become part of an Iceberg
+//! table by commits that move each offset exactly once.
+//!
+//! ```text
+//! RowSource ── pass ──┬─ plan       which offsets go next              pure
+//!                     ├─ convert    rows in the shape of the table     pure
+//!                     ├─ data_file  one Parquet file per commit
+//!                     ├─ snapshot   manifest, manifest list
+//!                     └─ commit ──── port ──── catalog (embedded)  ──── PointerStore
+//!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
+//!                          └─ mark   how far the lake is, read back from the table
+//! union   snapshot + log bounds → what a reader takes from which        pure
+//! ```
+//!
+//! **Why each row lands exactly once.** The table itself holds how far it is filled, changed in
+//! the same atomic commit as its rows ([`mark`]); a commit is tried only if its ranges start
+//! exactly there, and the catalog swaps only if nothing has changed since ([`commit`]). Files are
+//! durable before a commit names them ([`files`]), metadata before the catalog points at it
+//! ([`catalog`]).
+//!
+//! Invariants: no broker, no Kafka wire, no clock or randomness but [`Env`]; append tables only.
+
+pub mod catalog;
+pub mod commit;
+mod convert;
+mod data_file;
+mod env;
+pub mod files;
+pub mod mark;
+pub mod names;
+mod pass;
+pub mod plan;
+pub mod port;
+pub mod rows;
+pub mod schema;
+mod snapshot;
+mod table;
+pub mod union;
+
+pub use convert::ConvertError;
+pub use env::{Env, SystemEnv};
+pub use mark::{OffsetRange, Suspension, TierMark, TopicIdentity};
+pub use pass::{PassError, PassLimits, PassReport, TierState, Tierer};
+pub use plan::LogBounds;
+pub use port::{CommitPort, CommitRequest, LoadedTable, PortError};
+pub use rows::{ReadRange, RowBatch, RowSource, SourceError};
+pub use schema::ValueLayout;

@@ -1,0 +1,398 @@
+//! The tierer of one topic: open its table, then pass after pass move what the log has.
+//!
+//! A pass is plan → one Parquet file → one commit. It holds no state of its own between passes:
+//! each begins with the mark read from the table, so a crash anywhere, or a second tierer, costs
+//! repeated work and never a row. When to run a pass is the caller's business.
+//!
+//! A pass reads its source and encodes on the thread that drives its future: drive it on a
+//! background runtime.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::Schema as ArrowSchema;
+use iceberg::TableIdent;
+use iceberg::arrow::schema_to_arrow_schema;
+use iceberg::spec::{DataFile, Schema, TableMetadata};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::commit::{
+    Append, CommitError, CommitOutcome, Committer, set_ledger, set_main, trace, unchanged,
+};
+use crate::convert::{ConvertError, to_lake};
+use crate::data_file::DataFileWriter;
+use crate::env::{self, Env};
+use crate::mark::{
+    LastCommit, Ledger, OffsetRange, Suspension, TierMark, TopicIdentity, summary_key,
+};
+use crate::plan::{self, LogBounds};
+use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
+use crate::rows::{ReadRange, RowSource, SourceError};
+use crate::schema::{self, ValueLayout};
+use crate::snapshot::{AppendParts, write_snapshot};
+use crate::table;
+
+/// Limits of a pass.
+#[derive(Debug, Clone, Copy)]
+pub struct PassLimits {
+    /// About this much Arrow goes into one commit.
+    pub bytes_max: usize,
+    /// Commit attempts against conflicts before a pass gives up.
+    pub attempts_max: u32,
+}
+
+impl Default for PassLimits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 256 << 20,
+            attempts_max: 8,
+        }
+    }
+}
+
+/// Where a topic's tiering stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TierState {
+    Active(TierMark),
+    Suspended(Suspension),
+}
+
+/// What a pass did.
+#[derive(Debug, Clone)]
+pub struct PassReport {
+    /// What this pass moved; empty when there was nothing, or when another tierer was faster.
+    pub moved: BTreeMap<i32, OffsetRange>,
+    pub rows: u64,
+    /// Bytes of the Parquet file.
+    pub file_bytes: u64,
+    /// The mark after the pass.
+    pub mark: TierMark,
+    /// The limits ended the pass before the log's end: another may follow at once.
+    pub more: bool,
+}
+
+/// Why a pass moved nothing.
+#[derive(Debug, Error)]
+pub enum PassError {
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("rows do not fit the table: {0}")]
+    Convert(#[from] ConvertError),
+    #[error("the source gave partition {partition}, {got} where {asked} was asked")]
+    Answer {
+        partition: i32,
+        asked: OffsetRange,
+        got: OffsetRange,
+    },
+}
+
+impl From<Suspension> for PassError {
+    fn from(suspension: Suspension) -> Self {
+        Self::Commit(suspension.into())
+    }
+}
+
+impl From<PortError> for PassError {
+    fn from(error: PortError) -> Self {
+        Self::Commit(CommitError::Port(error))
+    }
+}
+
+impl From<iceberg::Error> for PassError {
+    fn from(error: iceberg::Error) -> Self {
+        Self::Commit(error.into())
+    }
+}
+
+/// Moves one topic's rows into its table.
+pub struct Tierer {
+    port: Arc<dyn CommitPort>,
+    env: Arc<dyn Env>,
+    table: TableIdent,
+    identity: TopicIdentity,
+    /// The lake form of the topic's schema.
+    wanted: Schema,
+    limits: PassLimits,
+}
+
+impl Tierer {
+    /// Opens the table of a topic, making it (and its namespace) if it is not there.
+    ///
+    /// # Errors
+    /// [`Suspension::Schema`] when the layout has no lake form; port errors. A table that is
+    /// there but cannot be used is no error here: see [`Tierer::state`].
+    pub async fn open(
+        port: Arc<dyn CommitPort>,
+        env: Arc<dyn Env>,
+        table: TableIdent,
+        identity: TopicIdentity,
+        layout: &ValueLayout,
+        limits: PassLimits,
+    ) -> Result<Self, PassError> {
+        let wanted = schema::lake_schema(layout).map_err(Suspension::from)?;
+        let tierer = Self {
+            port,
+            env,
+            table,
+            identity,
+            wanted,
+            limits,
+        };
+        match tierer.port.load(&tierer.table).await {
+            Ok(_) => {}
+            Err(PortError::NotFound(_)) => tierer.create().await?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(tierer)
+    }
+
+    /// Where tiering stands, as the table has it now. That the schema does not fit, or offsets are
+    /// gone from the log, only a pass can find.
+    pub async fn state(&self) -> Result<TierState, PassError> {
+        let table = self.port.load(&self.table).await?;
+        Ok(match Ledger::read(&table.metadata, self.identity) {
+            Ok(ledger) => TierState::Active(TierMark::of(&ledger, &table)),
+            Err(suspension) => TierState::Suspended(suspension),
+        })
+    }
+
+    /// Moves what `log` has beyond the mark, up to the limits, in one commit.
+    ///
+    /// # Errors
+    /// Nothing was moved, except after [`CommitError::Unresolved`], where the next pass will see.
+    pub async fn pass(
+        &self,
+        source: &mut dyn RowSource,
+        log: &BTreeMap<i32, LogBounds>,
+    ) -> Result<PassReport, PassError> {
+        let table = self.port.load(&self.table).await?;
+        let ledger = Ledger::read(&table.metadata, self.identity)?;
+        let ranges = plan::ranges(&ledger.ends, log)?;
+        if ranges.is_empty() {
+            return Ok(report(&ledger, &table));
+        }
+        let (table, ledger) = Box::pin(self.fit_schema(table, ledger)).await?;
+        let commit_id = self.env.uuid();
+        // Boxed, here and below: encoder and attempts make large futures.
+        let load = Box::pin(self.write_file(source, &ranges, &table.metadata, commit_id)).await?;
+        if load.moved.is_empty() {
+            return Ok(report(&ledger, &table));
+        }
+        let append = Append {
+            commit_id,
+            table_uuid: table.metadata.uuid(),
+            moved: load.moved.clone(),
+            data_files: load.file.iter().cloned().collect(),
+        };
+        match Box::pin(self.committer().commit(append)).await? {
+            CommitOutcome::Committed(table) => {
+                let ledger = Ledger::read(&table.metadata, self.identity)?;
+                let file = load.file.as_ref();
+                Ok(PassReport {
+                    rows: file.map_or(0, DataFile::record_count),
+                    file_bytes: file.map_or(0, DataFile::file_size_in_bytes),
+                    more: load.moved != ranges,
+                    moved: load.moved,
+                    ..report(&ledger, &table)
+                })
+            }
+            CommitOutcome::Outpaced => {
+                let table = self.port.load(&self.table).await?;
+                let ledger = Ledger::read(&table.metadata, self.identity)?;
+                Ok(PassReport {
+                    more: true,
+                    ..report(&ledger, &table)
+                })
+            }
+        }
+    }
+
+    /// Goes on after a suspension, with `ends` as what is in the lake from now on: the decision
+    /// that rows are missing or doubled, and that this is accepted. Partitions not named keep the
+    /// end the ledger has.
+    ///
+    /// # Errors
+    /// A foreign or fenced table stays suspended; so does one changed while resuming.
+    pub async fn resume(&self, ends: BTreeMap<i32, i64>) -> Result<TierMark, PassError> {
+        let table = self.port.load(&self.table).await?;
+        let metadata = &table.metadata;
+        let mut ledger = Ledger::read_any_place(metadata, self.identity)?;
+        ledger.ends.extend(ends);
+        let moved: BTreeMap<_, _> = ledger
+            .ends
+            .iter()
+            .map(|(partition, end)| {
+                (
+                    *partition,
+                    OffsetRange {
+                        start: *end,
+                        end: *end,
+                    },
+                )
+            })
+            .collect();
+        let commit_id = self.env.uuid();
+        let io = self.port.file_io();
+        let snapshot_id = env::snapshot_id(self.env.uuid());
+        let parts = AppendParts::write(io, metadata, snapshot_id, commit_id, Vec::new()).await?;
+        let mut properties = trace(self.identity, commit_id, &moved);
+        properties.insert(summary_key::RESET.to_owned(), "true".to_owned());
+        let now_ms = self.env.now_ms();
+        let snapshot = write_snapshot(io, metadata, &parts, 0, now_ms, properties).await?;
+        ledger.epoch = self.identity.epoch;
+        ledger.last = Some(LastCommit {
+            commit_id,
+            snapshot_id,
+            sequence_number: snapshot.sequence_number(),
+        });
+        let mut updates = set_main(snapshot);
+        updates.push(set_ledger(&ledger));
+        let request = CommitRequest {
+            requirements: unchanged(metadata),
+            updates,
+        };
+        let table = self.port.commit(&self.table, request).await?;
+        Ok(TierMark::of(&ledger, &table))
+    }
+
+    fn committer(&self) -> Committer<'_> {
+        Committer {
+            port: self.port.as_ref(),
+            env: self.env.as_ref(),
+            table: &self.table,
+            identity: self.identity,
+            attempts_max: self.limits.attempts_max,
+        }
+    }
+
+    async fn create(&self) -> Result<(), PassError> {
+        self.port.ensure_namespace(&self.table).await?;
+        let location = self.port.location_for(&self.table);
+        let uuid = self.env.uuid();
+        let request = table::creation(self.identity, &self.wanted, uuid, location);
+        let request = request.map_err(Suspension::from)?;
+        match self.port.commit(&self.table, request).await {
+            // Another tierer of this topic was faster, or our first try had gone through: what
+            // matters is what the table says, and every pass asks it.
+            Ok(_) | Err(PortError::Conflict(_) | PortError::AlreadyExists(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets the table's schema grow to what the topic has now, by a commit of its own.
+    async fn fit_schema(
+        &self,
+        table: LoadedTable,
+        mut ledger: Ledger,
+    ) -> Result<(LoadedTable, Ledger), PassError> {
+        let growth = table::growth(&table.metadata, &mut ledger, &self.wanted);
+        let Some(request) = growth.map_err(Suspension::from)? else {
+            return Ok((table, ledger));
+        };
+        let table = self.port.commit(&self.table, request).await?;
+        Ok((table, ledger))
+    }
+
+    /// Reads `ranges` partition by partition and writes what fits the limits into one file.
+    async fn write_file(
+        &self,
+        source: &mut dyn RowSource,
+        ranges: &BTreeMap<i32, OffsetRange>,
+        metadata: &TableMetadata,
+        commit_id: Uuid,
+    ) -> Result<FileLoad, PassError> {
+        let schema = metadata.current_schema();
+        let arrow = Arc::new(schema_to_arrow_schema(schema)?);
+        let location = format!("{}/data/{commit_id}.parquet", metadata.location());
+        let io = self.port.file_io();
+        let order = table::sort_order_id(metadata);
+        let mut writer = DataFileWriter::create(io, location, schema.clone(), order).await?;
+        let share = plan::share(self.limits.bytes_max, ranges.len());
+        let mut moved = BTreeMap::new();
+        for (&partition, range) in ranges {
+            let end = self
+                .write_partition(source, partition, *range, share, &arrow, &mut writer)
+                .await?;
+            if end > range.start {
+                moved.insert(
+                    partition,
+                    OffsetRange {
+                        start: range.start,
+                        end,
+                    },
+                );
+            }
+        }
+        Ok(FileLoad {
+            moved,
+            file: writer.close().await?,
+        })
+    }
+
+    /// Gives the end of what was written.
+    async fn write_partition(
+        &self,
+        source: &mut dyn RowSource,
+        partition: i32,
+        range: OffsetRange,
+        bytes_max: usize,
+        arrow: &Arc<ArrowSchema>,
+        writer: &mut DataFileWriter,
+    ) -> Result<i64, PassError> {
+        let mut at = range.start;
+        let mut bytes_left = bytes_max;
+        while at < range.end && bytes_left > 0 {
+            let read = ReadRange {
+                partition,
+                from_offset: at,
+                to_offset: range.end,
+                bytes_max: bytes_left,
+            };
+            let Some(batch) = source.next(read)? else {
+                break;
+            };
+            let fits = batch.partition == partition
+                && batch.first_offset == at
+                && (at + 1..=range.end).contains(&batch.end_offset);
+            if !fits {
+                return Err(PassError::Answer {
+                    partition: batch.partition,
+                    asked: OffsetRange {
+                        start: at,
+                        end: range.end,
+                    },
+                    got: OffsetRange {
+                        start: batch.first_offset,
+                        end: batch.end_offset,
+                    },
+                });
+            }
+            let rows = to_lake(&batch, arrow)?;
+            writer.write(&rows).await?;
+            at = batch.end_offset;
+            bytes_left = bytes_left.saturating_sub(batch.rows.get_array_memory_size());
+        }
+        Ok(at)
+    }
+}
+
+/// What one file took up.
+struct FileLoad {
+    moved: BTreeMap<i32, OffsetRange>,
+    /// `None` when the offsets moved had no rows.
+    file: Option<DataFile>,
+}
+
+/// The report of a pass that moved nothing.
+fn report(ledger: &Ledger, table: &LoadedTable) -> PassReport {
+    PassReport {
+        moved: BTreeMap::new(),
+        rows: 0,
+        file_bytes: 0,
+        mark: TierMark::of(ledger, table),
+        more: false,
+    }
+}

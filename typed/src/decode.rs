@@ -1,0 +1,331 @@
+//! Record batches in, rows out.
+
+use std::sync::Arc;
+
+use arrow_array::{Int32Array, RecordBatch};
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use tidelog_records::{BatchHeader, Headers, Record, Records, RecordsError};
+
+use crate::column::{Column, Data, Full, Group};
+use crate::json::{self, Reason};
+use crate::schema::Field;
+use crate::{RowSchema, system};
+
+/// Offsets `first..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetRange {
+    pub first: i64,
+    pub end: i64,
+}
+
+/// Where one call stops. At least one record is always taken.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeLimits {
+    /// Rows and undecodable records.
+    pub records_max: usize,
+    /// Bytes of columns and undecodable records, nearly. Passed by at most one record.
+    pub bytes_max: usize,
+    /// Largest decompressed batch.
+    pub batch_bytes_max: usize,
+}
+
+/// What the records of a range came to.
+#[derive(Debug, Clone)]
+pub struct RowBatch {
+    pub partition: i32,
+    /// First offset answered for.
+    pub first_offset: i64,
+    /// One past the last offset answered for: the end asked for, or where a limit was reached.
+    pub end_offset: i64,
+    /// In offset order, of [`RowSchema::arrow`]'s schema.
+    pub rows: RecordBatch,
+    /// In offset order.
+    pub undecodable: Vec<Undecodable>,
+}
+
+/// A record that is no row, as it was, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    pub offset: i64,
+    /// Milliseconds since 1970; −1 for none.
+    pub timestamp_ms: i64,
+    /// 0 = set by the producer, 1 = set at append.
+    pub timestamp_type: i32,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+    pub reason: Reason,
+}
+
+/// Why a range cannot be decoded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The log itself is damaged: batches were checked when they were produced.
+    #[error("the batch at offset {base_offset} of partition {partition}: {source}")]
+    Batch {
+        partition: i32,
+        base_offset: i64,
+        source: RecordsError,
+    },
+    /// Batches or records do not ascend.
+    #[error("offset {offset} of partition {partition} stands behind offset {before}")]
+    Order {
+        partition: i32,
+        before: i64,
+        offset: i64,
+    },
+    /// Keys or headers alone pass what 32-bit positions reach: `bytes_max` is set too high.
+    #[error("more than 2 GiB in one column at offset {offset} of partition {partition}")]
+    TooLarge { partition: i32, offset: i64 },
+    #[error("columns do not make a batch: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// Decodes the records of `range` from `batches`: whole record batches of one partition in offset
+/// order, decompressed here. Records outside the range are passed over, and so are control
+/// batches; the caller leaves out batches of aborted transactions.
+///
+/// The answer's `end_offset` is `range.end` once `batches` are used up, else the offset of the first
+/// record not taken: go on from there.
+///
+/// # Errors
+/// [`DecodeError`]; nothing is answered for then. A record that does not fit the schema is not an
+/// error but [`Undecodable`].
+pub fn decode_batches(
+    schema: &RowSchema,
+    partition: i32,
+    range: OffsetRange,
+    batches: impl IntoIterator<Item = Bytes>,
+    limits: &DecodeLimits,
+) -> Result<RowBatch, DecodeError> {
+    let mut rows = Rows::new(schema, partition);
+    let mut next = range.first;
+    for batch in batches {
+        let header = BatchHeader::read(&batch);
+        if header.is_some_and(|header| passed_over(&header, next, range.end)) {
+            continue;
+        }
+        let damaged = |source| DecodeError::Batch {
+            partition,
+            base_offset: header.map_or(-1, |header| header.base_offset),
+            source,
+        };
+        let records = Records::open(&batch, limits.batch_bytes_max).map_err(damaged)?;
+        let timestamp_type = i32::from(records.header().is_log_append_time());
+        let mut before = i64::MIN;
+        for record in &records {
+            let record = record.map_err(|error| damaged(error.into()))?;
+            if record.offset <= before {
+                let offset = record.offset;
+                return Err(DecodeError::Order {
+                    partition,
+                    before,
+                    offset,
+                });
+            }
+            before = record.offset;
+            if record.offset < next || record.offset >= range.end {
+                continue;
+            }
+            if rows.reached(limits) {
+                return rows.finish(range.first, record.offset);
+            }
+            rows.push(&record, timestamp_type)?;
+            // Below `range.end`, so there is a next one.
+            next = record.offset + 1;
+        }
+    }
+    rows.finish(range.first, range.end)
+}
+
+/// True for a batch without a record to take: then it need not be decompressed.
+fn passed_over(header: &BatchHeader, first: i64, end: i64) -> bool {
+    header.is_control() || header.last_offset() < first || header.base_offset >= end
+}
+
+/// Rows in the making.
+struct Rows<'a> {
+    schema: &'a RowSchema,
+    partition: i32,
+    offsets: Vec<i64>,
+    timestamps: Column,
+    timestamp_types: Vec<i32>,
+    keys: Column,
+    headers: Column,
+    values: Group,
+    undecodable: Vec<Undecodable>,
+    undecodable_bytes: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(schema: &'a RowSchema, partition: i32) -> Self {
+        let [_, _, timestamp, _, key, headers] = system::fields();
+        Self {
+            schema,
+            partition,
+            offsets: Vec::new(),
+            timestamps: Column::new(&timestamp),
+            timestamp_types: Vec::new(),
+            keys: Column::new(&key),
+            headers: Column::new(&headers),
+            values: Group::new(schema.value_fields()),
+            undecodable: Vec::new(),
+            undecodable_bytes: 0,
+        }
+    }
+
+    fn reached(&self, limits: &DecodeLimits) -> bool {
+        let records = self.offsets.len() + self.undecodable.len();
+        records > 0 && (records >= limits.records_max || self.size_bytes() >= limits.bytes_max)
+    }
+
+    fn size_bytes(&self) -> usize {
+        let fixed = self.offsets.len() * (size_of::<i64>() + 2 * size_of::<i32>());
+        let columns = [&self.timestamps, &self.keys, &self.headers];
+        let columns: usize = columns.into_iter().map(Column::size_bytes).sum();
+        fixed + columns + self.values.size_bytes() + self.undecodable_bytes
+    }
+
+    fn push(&mut self, record: &Record<'_>, timestamp_type: i32) -> Result<(), DecodeError> {
+        let (partition, offset) = (self.partition, record.offset);
+        let too_large = |Full| DecodeError::TooLarge { partition, offset };
+        if let Err(reason) = self.push_value(record.value) {
+            if reason.is_full() {
+                return Err(too_large(Full));
+            }
+            let undecodable = Undecodable::new(record, timestamp_type, reason);
+            self.undecodable_bytes += undecodable.size_bytes();
+            self.undecodable.push(undecodable);
+            return Ok(());
+        }
+        push_bytes(&mut self.keys, record.key).map_err(too_large)?;
+        push_headers(&mut self.headers, record.headers.clone()).map_err(too_large)?;
+        push_timestamp(&mut self.timestamps, record.timestamp);
+        self.timestamp_types.push(timestamp_type);
+        self.offsets.push(record.offset);
+        Ok(())
+    }
+
+    fn push_value(&mut self, value: Option<&[u8]>) -> Result<(), Reason> {
+        let rows = self.offsets.len();
+        match (self.schema.values(), value) {
+            (Some(_), Some(value)) => json::append(&mut self.values, rows, value),
+            (Some(_), None) => Err(Reason::NoValue),
+            (None, value) => match self.values.columns.first_mut() {
+                Some(column) => push_bytes(column, value).map_err(|Full| Reason::full()),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn finish(mut self, first_offset: i64, end_offset: i64) -> Result<RowBatch, DecodeError> {
+        let partitions = Int32Array::from_value(self.partition, self.offsets.len());
+        let mut columns = vec![
+            Arc::new(partitions) as _,
+            Arc::new(arrow_array::Int64Array::from(self.offsets)) as _,
+            self.timestamps.finish()?,
+            Arc::new(Int32Array::from(self.timestamp_types)) as _,
+            self.keys.finish()?,
+            self.headers.finish()?,
+        ];
+        columns.extend(self.values.finish()?);
+        Ok(RowBatch {
+            partition: self.partition,
+            first_offset,
+            end_offset,
+            rows: RecordBatch::try_new(Arc::clone(self.schema.arrow()), columns)?,
+            undecodable: self.undecodable,
+        })
+    }
+}
+
+impl Undecodable {
+    fn new(record: &Record<'_>, timestamp_type: i32, reason: Reason) -> Self {
+        // Copied: a slice would hold its whole decompressed batch.
+        let copy = Bytes::copy_from_slice;
+        Self {
+            offset: record.offset,
+            timestamp_ms: record.timestamp,
+            timestamp_type,
+            key: record.key.map(copy),
+            value: record.value.map(copy),
+            headers: record
+                .headers
+                .clone()
+                .map(|(key, value)| (copy(key), value.map(copy)))
+                .collect(),
+            reason,
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(key, value)| key.len() + len(value) + size_of::<(Bytes, Option<Bytes>)>())
+            .sum();
+        size_of::<Self>() + len(&self.key) + len(&self.value) + headers
+    }
+}
+
+impl RowSchema {
+    fn value_fields(&self) -> &[Field] {
+        &self.fields()[system::COUNT..]
+    }
+}
+
+fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {
+    match (&mut column.data, bytes) {
+        (Data::Binary(blob) | Data::Text(blob), Some(bytes)) => {
+            blob.push(bytes)?;
+            column.set();
+        }
+        _ => column.push_absent(),
+    }
+    Ok(())
+}
+
+/// Milliseconds become microseconds. What Kafka calls no timestamp (−1), one before 1970 and one
+/// that microseconds cannot reach become null, as in the lake.
+fn push_timestamp(column: &mut Column, timestamp_ms: i64) {
+    let us = Some(timestamp_ms)
+        .filter(|ms| *ms >= 0)
+        .and_then(|ms| ms.checked_mul(1000));
+    match (&mut column.data, us) {
+        (Data::Long(values), Some(us)) => {
+            values.push(us);
+            column.set();
+        }
+        _ => column.push_absent(),
+    }
+}
+
+fn push_headers(column: &mut Column, headers: Headers<'_>) -> Result<(), Full> {
+    if let Data::List(list) = &mut column.data {
+        for (key, value) in headers {
+            push_header(&mut list.items, key, value)?;
+        }
+        let len = list.items.len();
+        list.end(len)?;
+    }
+    column.set();
+    Ok(())
+}
+
+/// Header keys are UTF-8 by custom only; bytes that are not become U+FFFD here (the log keeps
+/// them).
+fn push_header(item: &mut Column, key: &[u8], value: Option<&[u8]>) -> Result<(), Full> {
+    if let Data::Struct(pair) = &mut item.data
+        && let [keys, values] = &mut pair.columns[..]
+    {
+        push_bytes(keys, Some(String::from_utf8_lossy(key).as_bytes()))?;
+        push_bytes(values, value)?;
+    }
+    item.set();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

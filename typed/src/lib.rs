@@ -1,0 +1,34 @@
+//! Records become rows: what a typed topic's schema is, and how record values turn into Arrow
+//! columns under it.
+//!
+//! ```text
+//! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
+//! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable }
+//! ```
+//!
+//! Promises:
+//! - **Rows and undecodable records together are the log.** Every record in the range a
+//!   [`RowBatch`] answers for is either a row or an [`Undecodable`] with its reason; only control
+//!   batches are neither.
+//! - **Strict.** A value is taken as the column's type or refused; nothing is rounded, guessed or
+//!   cut (the table in `docs/formats/typed-json.md` is the whole of it).
+//! - **A column is its id.** Ids are given once, from 1 on, and travel in `PARQUET:field_id`;
+//!   system columns have fixed negative ids ([`system`]).
+//! - **Bounded.** One call stops at the rows and bytes it was allowed, at a record boundary; no
+//!   input makes it panic or recurse deeper than its schema.
+//!
+//! No IO, no wire, no clock.
+
+mod arrow;
+mod column;
+mod decode;
+mod json;
+mod row_schema;
+mod scalar;
+mod schema;
+pub mod system;
+
+pub use decode::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, decode_batches};
+pub use json::{Fault, Reason};
+pub use row_schema::RowSchema;
+pub use schema::{Field, Kind, SchemaError, TableSchema, TimeUnit};
