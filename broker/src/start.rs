@@ -105,7 +105,11 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
         .map(|socket| socket.as_ref().and_then(|socket| socket.local_addr().ok()));
     let mut http_tasks = JoinSet::new();
     if let Some(socket) = admin {
-        http_tasks.spawn(http::serve("admin", http::admin(Arc::clone(&broker)), socket));
+        http_tasks.spawn(http::serve(
+            "admin",
+            http::admin(Arc::clone(&broker)),
+            socket,
+        ));
     }
     if let Some(socket) = catalog {
         let routes = tidelog_tiering::catalog::http::router(Arc::clone(broker.lake().catalog()));

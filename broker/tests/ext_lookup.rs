@@ -1,6 +1,8 @@
 //! Keyed tables: what was acknowledged is found at once, what may not be there is refused with what
 //! to do about it, and the index may vanish.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -82,7 +84,10 @@ impl Client {
         let answer = self.lookup(&lookup(topic, Some(&["value"]), keys)).await;
         let table = self.describe_table(topic).await;
         let mut values = shown(&table, &answer).into_iter();
-        let found = keys.iter().zip(&answer.results).filter(|(_, result)| result.found);
+        let found = keys
+            .iter()
+            .zip(&answer.results)
+            .filter(|(_, result)| result.found);
         let found: BTreeMap<_, _> = found
             .map(|(key, _)| ((*key).to_owned(), values.next().unwrap()))
             .collect();
@@ -136,21 +141,36 @@ async fn what_was_acknowledged_is_found_at_once() {
     for round in 0..50 {
         let value = round.to_string();
         let offset = client.put("prices", 0, "a", &value).await;
-        let answer = client.call_ext(&lookup(topic, Some(&["value"]), &["a"])).await;
-        let [result] = &answer.results[..] else { panic!("{answer:?}") };
-        assert_eq!((result.error_code, result.found, result.offset), (0, true, offset));
+        let answer = client
+            .call_ext(&lookup(topic, Some(&["value"]), &["a"]))
+            .await;
+        let [result] = &answer.results[..] else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(
+            (result.error_code, result.found, result.offset),
+            (0, true, offset)
+        );
         assert_eq!(answer.partitions[0].reflected_offset, offset + 1);
         assert_eq!(client.values(topic, &["a"]).await, map(&[("a", &value)]));
     }
     let tombstone = records(&[(Some("a"), None), (Some("b"), Some("2"))]);
     assert_eq!(client.produce("prices", 0, tombstone).await.error_code, 0);
-    assert_eq!(client.values(topic, &["b", "a", "b"]).await, map(&[("b", "2")]));
+    assert_eq!(
+        client.values(topic, &["b", "a", "b"]).await,
+        map(&[("b", "2")])
+    );
     // Written without waiting for the disk, and without anybody to fold it.
-    client.send(12, &produce_request(0, "prices", &[(0, put("c", "3"))])).await;
+    client
+        .send(12, &produce_request(0, "prices", &[(0, put("c", "3"))]))
+        .await;
     let end = 54;
     let request = LookupRequest {
         max_wait_ms: 10_000,
-        min_offsets: Some(vec![MinOffset { partition: 0, min_offset: end }]),
+        min_offsets: Some(vec![MinOffset {
+            partition: 0,
+            min_offset: end,
+        }]),
         ..lookup(topic, Some(&["value"]), &["c"])
     };
     let mut other = broker.client().await;
@@ -185,8 +205,15 @@ async fn rows_come_in_the_order_of_the_keys_with_the_columns_asked_for() {
     let table = client.describe_table(topic).await;
     assert_eq!(table.partitioner.as_deref(), Some("crc32"));
     let rows = decode(&table, Some(&columns), &run(&answer, 2)).remove(0);
-    assert_eq!(rows.column(1).as_primitive::<Int64Type>().values(), &[17, 3, 39, 3, 0]);
-    let found: Vec<_> = answer.results.iter().map(|key| (key.found, key.error_code)).collect();
+    assert_eq!(
+        rows.column(1).as_primitive::<Int64Type>().values(),
+        &[17, 3, 39, 3, 0]
+    );
+    let found: Vec<_> = answer
+        .results
+        .iter()
+        .map(|key| (key.found, key.error_code))
+        .collect();
     let (yes, no, fault) = ((true, 0), (false, 0), (false, INVALID_RECORD));
     assert_eq!(found, [yes, no, yes, fault, yes, yes, yes]);
     assert_eq!(answer.row_count, 5);
@@ -194,11 +221,15 @@ async fn rows_come_in_the_order_of_the_keys_with_the_columns_asked_for() {
     let answer = client.lookup(&lookup(topic, Some(&[]), &keys)).await;
     assert!(answer.messages.is_empty());
     assert_eq!(answer.row_count, 6);
-    let unknown = client.call_ext(&lookup(topic, Some(&["town"]), &keys)).await;
+    let unknown = client
+        .call_ext(&lookup(topic, Some(&["town"]), &keys))
+        .await;
     assert_eq!(unknown.error_code, INVALID_REQUEST);
     assert!(unknown.error_message.unwrap().contains("town"));
     // Whoever reads columns by offset reads on.
-    let fetched = client.rows_up_to(columnar(topic, 0, Some(&["id"])), 1).await;
+    let fetched = client
+        .rows_up_to(columnar(topic, 0, Some(&["id"])), 1)
+        .await;
     assert!(fetched.iter().map(|run| run.row_count).sum::<i32>() > 0);
 }
 
@@ -208,7 +239,9 @@ async fn a_record_without_a_key_or_in_the_wrong_partition_is_refused() {
     let mut client = broker.client().await;
     let topic = client.make_topic("prices", 5, &KEY_VALUE).await;
     let keyless = records(&[(Some("a"), Some("1")), (None, Some("2"))]);
-    let refused = client.produce("prices", 0, records(&[(None, Some("2"))])).await;
+    let refused = client
+        .produce("prices", 0, records(&[(None, Some("2"))]))
+        .await;
     assert_eq!(refused.error_code, INVALID_RECORD);
     let rule = Rule::Fnv1a;
     let partition = rule.partition(b"a", 5);
@@ -220,7 +253,9 @@ async fn a_record_without_a_key_or_in_the_wrong_partition_is_refused() {
     // The first records settle the rule; another client's are told what to set.
     let keys: Vec<_> = (0..30).map(|n| format!("key-{n}")).collect();
     for key in &keys {
-        client.put("prices", rule.partition(key.as_bytes(), 5), key, "v").await;
+        client
+            .put("prices", rule.partition(key.as_bytes(), 5), key, "v")
+            .await;
     }
     let elsewhere = |key: &&String| {
         Rule::Murmur2.partition(key.as_bytes(), 5) != rule.partition(key.as_bytes(), 5)
@@ -231,7 +266,10 @@ async fn a_record_without_a_key_or_in_the_wrong_partition_is_refused() {
     assert_eq!(refused.error_code, INVALID_RECORD);
     let message = refused.error_message.unwrap();
     assert!(message.contains("fnv1a"), "{message}");
-    assert!(message.contains("tidelog.partitioner=explicit"), "{message}");
+    assert!(
+        message.contains("tidelog.partitioner=explicit"),
+        "{message}"
+    );
     let table = client.describe_table(topic).await;
     assert_eq!(table.partitioner.as_deref(), Some("fnv1a"));
     let all: Vec<_> = keys.iter().map(String::as_str).collect();
@@ -252,7 +290,11 @@ async fn requests_that_cannot_be_answered_say_why() {
     assert_eq!(answer.error_code, INVALID_REQUEST);
     assert!(answer.error_message.unwrap().contains("record_key"));
 
-    let set = [KEY_VALUE[0], KEY_VALUE[1], ("tidelog.partitioner", "explicit")];
+    let set = [
+        KEY_VALUE[0],
+        KEY_VALUE[1],
+        ("tidelog.partitioner", "explicit"),
+    ];
     let topic = client.make_topic("explicit", 3, &set).await;
     client.put("explicit", 2, "a", "1").await;
     let mut request = lookup(topic, None, &["a", "a", "a", "a"]);
@@ -260,19 +302,32 @@ async fn requests_that_cannot_be_answered_say_why() {
         key.partition = partition;
     }
     let answer = client.lookup(&request).await;
-    let codes: Vec<_> = answer.results.iter().map(|key| (key.error_code, key.found)).collect();
+    let codes: Vec<_> = answer
+        .results
+        .iter()
+        .map(|key| (key.error_code, key.found))
+        .collect();
     let bad = (INVALID_REQUEST, false);
     assert_eq!(codes, [(0, true), bad, (0, false), bad]);
 
     request.keys.truncate(1);
     request.max_wait_ms = 50;
-    request.min_offsets = Some(vec![MinOffset { partition: 2, min_offset: 2 }]);
+    request.min_offsets = Some(vec![MinOffset {
+        partition: 2,
+        min_offset: 2,
+    }]);
     let answer = client.call_ext(&request).await;
-    assert_eq!((answer.results[0].error_code, answer.row_count), (TIMED_OUT, 0));
+    assert_eq!(
+        (answer.results[0].error_code, answer.row_count),
+        (TIMED_OUT, 0)
+    );
 
     let columns = [
         ("tidelog.table.mode", "inline"),
-        ("tidelog.table.schema", r#"{"fields":[{"name":"id","type":"long"}]}"#),
+        (
+            "tidelog.table.schema",
+            r#"{"fields":[{"name":"id","type":"long"}]}"#,
+        ),
         ("tidelog.table.key", "id"),
     ];
     let refused = client.try_make_topic("columns", 1, &columns).await;
@@ -325,7 +380,12 @@ async fn the_index_is_lost_after_retention_and_the_table_is_the_same() {
         fs::write(path, bytes).unwrap();
         fs::remove_dir_all(dir.join("index")).unwrap();
     };
-    for change in [&keep as &dyn Fn(&Path), &lose_index, &newest_is_rotten, &lose_index] {
+    for change in [
+        &keep as &dyn Fn(&Path),
+        &lose_index,
+        &newest_is_rotten,
+        &lose_index,
+    ] {
         broker = broker.restart_after(change).await;
         client = broker.client().await;
         assert_eq!(client.values(topic, &keys).await, expected);
@@ -340,7 +400,13 @@ async fn the_index_is_lost_after_retention_and_the_table_is_the_same() {
     let end = partition.marks().stable_end;
     assert!(partition.delete_records(end).unwrap() < end);
     client.delete_topic("prices").await;
-    assert_eq!(client.call_ext(&lookup(topic, None, &keys)).await.error_code, 100);
+    assert_eq!(
+        client
+            .call_ext(&lookup(topic, None, &keys))
+            .await
+            .error_code,
+        100
+    );
 }
 
 #[tokio::test]

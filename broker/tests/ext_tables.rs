@@ -46,7 +46,7 @@ async fn produce(client: &mut Client, topic: &str, ids: std::ops::Range<i64>) {
 
 fn longs(batches: &[RecordBatch], column: &str) -> Vec<i64> {
     let columns = batches.iter().flat_map(|batch| {
-        let column = batch.column_by_name(column).unwrap();
+        let column = batch.column_by_name(column).expect("projected");
         column.as_primitive::<Int64Type>().values().to_vec()
     });
     columns.collect()

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 pub struct Config {
     /// Sent with every request, for the broker's logs and quotas.
     pub client_id: String,
+    /// Whether to use the columnar extensions of brokers that offer them. Without them every table
+    /// is read as from Apache Kafka: records fetched whole and decoded here.
+    pub use_extensions: bool,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long an answer may take, beyond the time the request itself allows the broker to wait.
@@ -30,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             client_id: "tidelog-client".to_owned(),
+            use_extensions: true,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(30),

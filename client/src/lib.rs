@@ -1,4 +1,5 @@
-//! Reads Tidelog tables by column, and knows only the wire.
+//! Reads Tidelog tables by column, and knows only the wire (and, with the feature `lake`, the files
+//! of Iceberg tables).
 //!
 //! ```no_run
 //! # async fn read() -> tidelog_client::Result<()> {
@@ -32,6 +33,7 @@
 //!   the rows were written under: cast where a column was widened, null where it did not exist.
 //! - **Proven bytes.** Columns are compared with the checksums made when they were written, records
 //!   with those of their batches. What does not match is an error and is not handed out.
+//!   Parquet files of the lake have no such checksums; their row counts must be those recorded.
 //! - **Bounded.** One answer for each broker is being decoded while another waits to be taken; sizes
 //!   in answers are believed only as far as [`Config`] allows.
 //!

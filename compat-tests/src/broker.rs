@@ -129,16 +129,11 @@ impl Broker {
         match ready.recv_timeout(READY_WAIT) {
             Ok(()) => Ok(started.elapsed()),
             Err(RecvTimeoutError::Disconnected) => {
-                bail!(
-                    "the broker ended before it was ready:
-{}",
-                    self.log()
-                )
+                bail!("the broker ended before it was ready:\n{}", self.log())
             }
             Err(RecvTimeoutError::Timeout) => {
                 bail!(
-                    "the broker was not ready in {READY_WAIT:?}:
-{}",
+                    "the broker was not ready in {READY_WAIT:?}:\n{}",
                     self.log()
                 )
             }

@@ -26,11 +26,14 @@ fn python() -> PathBuf {
         .output()
         .expect("venv.sh");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().into()
+    String::from_utf8(output.stdout)
+        .expect("a path")
+        .trim()
+        .into()
 }
 
 fn quickstart(data_dir: &Path, python: &Path, orders: u64) -> Output {
-    Command::new(tidelog().unwrap())
+    Command::new(tidelog().expect("a binary"))
         .arg("quickstart")
         .args(["--data-dir".as_ref(), data_dir.as_os_str()])
         .args(["--python".as_ref(), python.as_os_str()])
@@ -40,7 +43,8 @@ fn quickstart(data_dir: &Path, python: &Path, orders: u64) -> Output {
 }
 
 fn receipt(data_dir: &Path) -> Value {
-    serde_json::from_slice(&fs::read(data_dir.join("receipt.json")).unwrap()).unwrap()
+    let text = fs::read(data_dir.join("receipt.json")).expect("a receipt");
+    serde_json::from_slice(&text).expect("JSON")
 }
 
 /// A program started by a shell line that becomes it; dropping it ends it.
@@ -53,10 +57,12 @@ impl Served {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect("sh");
         let mut ready = String::new();
-        let stdout = process.stdout.as_mut().unwrap();
-        BufReader::new(stdout).read_line(&mut ready).unwrap();
+        let stdout = process.stdout.as_mut().expect("stdout is piped");
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("a line");
         let served = Self(process);
         assert!(ready.contains("ready"), "{line}: {ready:?}");
         served
@@ -71,9 +77,9 @@ impl Drop for Served {
 }
 
 fn shell(line: &str) -> String {
-    let output = Command::new("sh").args(["-c", line]).output().unwrap();
+    let output = Command::new("sh").args(["-c", line]).output().expect("sh");
     assert!(output.status.success(), "{line}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 #[test]
@@ -89,14 +95,15 @@ fn the_story_passes_and_can_be_gone_on_with() {
     assert_eq!(receipt["passed"], true);
     assert_eq!(receipt["produce"]["tally"]["records"], orders);
     assert_eq!(receipt["produce"]["tally"], receipt["consume"]["tally"]);
-    assert_eq!(receipt["columns"]["rows"], orders);
-    let bytes = |name: &str| receipt["columns"][name].as_u64().unwrap();
-    assert!(bytes("sent_bytes") < bytes("classic_sent_bytes") / 4);
+    let [columnar, classic] = ["columnar", "classic"].map(|read| &receipt["columns"][read]);
+    assert_eq!([&columnar["rows"], &classic["rows"]], [orders, orders]);
+    let sent = |read: &Value| read["sent_bytes"].as_u64().unwrap();
+    assert!(sent(columnar) < sent(classic) / 4);
     assert!(receipt["keys"]["looked_up"].as_u64().unwrap() > 0);
     for reader in ["duckdb", "pyiceberg"] {
         let view = &receipt["lake"][reader];
         assert_eq!(view["rows"], orders);
-        assert_eq!(view["quantity"], receipt["columns"]["quantity"]);
+        assert_eq!(view["quantity"], columnar["quantity"]);
     }
     let cuts = receipt["union"]["cuts"].as_array().unwrap();
     assert_eq!(cuts.len(), 3);

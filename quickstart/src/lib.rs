@@ -101,7 +101,7 @@ async fn tell(
     receipt.step("produce", &produced)?;
     let consumed = consume::run(&stage, &produced).await?;
     receipt.step("consume", &consumed)?;
-    let columns = columns::run(&stage, &produced, &consumed, &made).await?;
+    let columns = columns::run(&stage, &produced, &made).await?;
     receipt.step("columns", &columns)?;
     let keys = keys::run(&stage, options).await?;
     receipt.step("keys", &keys)?;

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidelog_coordinator::cluster::settings::{BrokerSetting, BrokerSettings, Kind, TableKey, TopicSettings};
+use tidelog_coordinator::cluster::settings::{
+    BrokerSetting, BrokerSettings, Kind, TableKey, TopicSettings,
+};
 use tidelog_coordinator::cluster::{
     Cluster, ClusterOptions, Command, Image, Record, ReplicationPolicy, Reply, Topic,
 };
@@ -241,6 +243,10 @@ impl Journal for Owner {
         Record::decode(value)
             .map(Some)
             .map_err(|error| error.to_string())
+    }
+
+    fn checkpoint(&self) -> Vec<Record> {
+        self.cluster.image().checkpoint()
     }
 
     fn durable(&mut self) {

@@ -4,7 +4,8 @@
 //! call(command) ─▶ inbox ─▶ decide ─▶ append (one batch) ─▶ apply ─▶ replies parked
 //!                                                              durable ─▶ replies sent
 //! ```
-//! One task per machine. It keeps the contract written at [`Machine`]: records are applied as soon
+//! Every so often the machine's whole state is written as a checkpoint, and what lies before it is let
+//! go. One task per machine. It keeps the contract written at [`Machine`]: records are applied as soon
 //! as they are handed to the log, in order; replies leave once everything applied before them is
 //! durable; after a failed append the machine is rebuilt from the log and everybody who waits is
 //! told that the coordinator is not available.
@@ -18,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidelog_coordinator::machine::{Decision, Machine, Token};
 use tidelog_records::{BatchBuilder, BatchHeader, Records};
-use tidelog_storage::{Ack, Partition};
+use tidelog_storage::{Ack, AppendError, Appended, Partition};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -34,6 +35,12 @@ const BATCH_BYTES_MAX: usize = 128 << 20;
 /// Records of one decision beyond this many bytes are split into several batches, all appended
 /// together.
 const BATCH_BYTES_AIM: usize = 512 << 10;
+
+/// A log is begun anew with a checkpoint once it holds this much more than the last one, so that
+/// loading takes a bounded time.
+const CHECKPOINT_BYTES_MIN: u64 = 4 << 20;
+/// And this many times the last checkpoint's bytes, so that writing checkpoints stays a small part.
+const CHECKPOINT_FACTOR: u64 = 4;
 
 /// A machine whose records are Kafka records.
 pub trait Journal: Machine + Send + 'static {
@@ -51,6 +58,9 @@ pub trait Journal: Machine + Send + 'static {
 
     /// Called after records were applied and are durable, before their replies leave.
     fn durable(&mut self) {}
+
+    /// Records that make the applied state again, also on top of the log they were taken from.
+    fn checkpoint(&self) -> Vec<Self::Record>;
 }
 
 /// Why a call has no reply.
@@ -148,6 +158,8 @@ where
             withdrawals,
             callers: HashMap::new(),
             flushes: VecDeque::new(),
+            grown_bytes: 0,
+            checkpoint_bytes: 0,
         };
         if let Err(LoadError::Undecodable(error) | LoadError::Read(error)) = driver.run(calls).await
         {
@@ -166,6 +178,8 @@ where
 struct Flush<Reply> {
     appending: Pin<Box<Appending>>,
     replies: Vec<(Token, Reply)>,
+    /// The log may begin with this flush.
+    is_checkpoint: bool,
 }
 
 struct Driver<M: Journal, F> {
@@ -178,13 +192,17 @@ struct Driver<M: Journal, F> {
     callers: HashMap<Token, oneshot::Sender<M::Reply>>,
     /// Oldest first; replies leave in this order.
     flushes: VecDeque<Flush<M::Reply>>,
+    /// Bytes of log since the last checkpoint, and of that one.
+    grown_bytes: u64,
+    checkpoint_bytes: u64,
 }
 
 enum Event<M: Machine> {
     Called(Call<M>),
     HandlesGone,
     Deadline,
-    Flushed { failed: bool },
+    /// The oldest flush is durable from this offset on (if it wrote anything), or failed.
+    Flushed(Result<Option<i64>, AppendError>),
     CallerGone(Token),
 }
 
@@ -215,8 +233,8 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
                         self.carry_out(decision);
                     }
                 }
-                Event::Flushed { failed: false } => self.settle(),
-                Event::Flushed { failed: true } => self.start_over().await?,
+                Event::Flushed(Ok(first_offset)) => self.settle(first_offset),
+                Event::Flushed(Err(error)) => self.start_over(&error).await?,
                 Event::HandlesGone => return Ok(()),
             }
         }
@@ -230,13 +248,13 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
         let oldest = self.flushes.front_mut();
         let flushed = async {
             match oldest {
-                Some(flush) => flush.appending.as_mut().await.iter().any(Result::is_err),
+                Some(flush) => first_offset(flush.appending.as_mut().await),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            failed = flushed => Event::Flushed { failed },
+            outcome = flushed => Event::Flushed(outcome),
             call = calls.recv() => call.map_or(Event::HandlesGone, Event::Called),
             Some(token) = self.withdrawals.recv() => Event::CallerGone(token),
             () = tokio::time::sleep(nap) => Event::Deadline,
@@ -250,12 +268,33 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
             // Nothing is on its way, so what the replies speak of is durable.
             return self.send(replies);
         }
-        let appending = self.log.append(self.batches(&records), self.clock.now_ms());
+        self.append(&records, replies, false);
         records.iter().for_each(|record| self.machine.apply(record));
+        let due = CHECKPOINT_BYTES_MIN.max(CHECKPOINT_FACTOR * self.checkpoint_bytes);
+        if self.grown_bytes > due {
+            let checkpoint = self.machine.checkpoint();
+            self.checkpoint_bytes = self.append(&checkpoint, Vec::new(), true);
+            self.grown_bytes = 0;
+        }
+    }
+
+    /// Hands records to the log; answers their bytes.
+    fn append(
+        &mut self,
+        records: &[M::Record],
+        replies: Vec<(Token, M::Reply)>,
+        is_checkpoint: bool,
+    ) -> u64 {
+        let batches = self.batches(records);
+        let bytes = batches.iter().map(|batch| batch.bytes.len() as u64).sum();
+        self.grown_bytes += bytes;
+        let appending = Box::pin(self.log.append(batches, self.clock.now_ms()));
         self.flushes.push_back(Flush {
-            appending: Box::pin(appending),
+            appending,
             replies,
+            is_checkpoint,
         });
+        bytes
     }
 
     fn batches(&self, records: &[M::Record]) -> Vec<NewBatch> {
@@ -302,11 +341,18 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
     }
 
     /// The oldest flush is durable.
-    fn settle(&mut self) {
+    fn settle(&mut self, first_offset: Option<i64>) {
         self.machine.durable();
-        if let Some(flush) = self.flushes.pop_front() {
-            self.send(flush.replies);
+        let Some(flush) = self.flushes.pop_front() else {
+            return;
+        };
+        if let Some(first) = first_offset.filter(|_| flush.is_checkpoint) {
+            // What lies before is in the checkpoint. If the trim is lost, loading reads both.
+            if let Err(error) = self.partition.delete_records(first) {
+                warn!(machine = M::NAME, partition = %self.partition.id, %error, "not trimmed");
+            }
         }
+        self.send(flush.replies);
     }
 
     fn send(&mut self, replies: Vec<(Token, M::Reply)>) {
@@ -319,8 +365,9 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
     }
 
     /// An append failed: what was applied may not be in the log.
-    async fn start_over(&mut self) -> Result<(), LoadError> {
-        warn!(machine = M::NAME, partition = %self.partition.id, "an append failed; loading anew");
+    async fn start_over(&mut self, error: &AppendError) -> Result<(), LoadError> {
+        warn!(machine = M::NAME, partition = %self.partition.id, %error,
+            "an append failed; loading anew");
         // The oldest flush is the one that failed: it has been answered.
         self.flushes.pop_front();
         while let Some(flush) = self.flushes.pop_front() {
@@ -333,6 +380,7 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
 
     /// Applies the whole log, then lets the machine begin.
     async fn load(&mut self) -> Result<(), LoadError> {
+        self.grown_bytes = self.partition.size_bytes();
         let mut offset = self.partition.marks().log_start;
         while offset < self.partition.marks().high_watermark {
             match self.load_from(offset).await {
@@ -383,6 +431,15 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
         }
         Ok(())
     }
+}
+
+/// Where the batches of one flush begin, if all of them were written.
+fn first_offset(outcomes: Vec<Result<Appended, AppendError>>) -> Result<Option<i64>, AppendError> {
+    let mut first = None;
+    for outcome in outcomes {
+        first = first.or(Some(outcome?.base_offset));
+    }
+    Ok(first)
 }
 
 /// Why a machine could not be loaded.

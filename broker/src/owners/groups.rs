@@ -55,6 +55,10 @@ impl Journal for group::Groups {
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<GroupRecord>, String> {
         GroupRecord::decode(key, value).map_err(|error| error.to_string())
     }
+
+    fn checkpoint(&self) -> Vec<GroupRecord> {
+        group::Groups::durable(self).checkpoint()
+    }
 }
 
 /// Why a group did not do what it was asked to.

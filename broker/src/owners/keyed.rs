@@ -95,7 +95,10 @@ impl Keyed {
     /// index database is not open yet.
     pub fn table(&self, topic: Uuid, index: i32) -> Option<Arc<Table>> {
         let topic = TopicId(topic.into_bytes());
-        self.tables.read().get(&PartitionId { topic, index }).cloned()
+        self.tables
+            .read()
+            .get(&PartitionId { topic, index })
+            .cloned()
     }
 
     /// Waits until the tables can take more, until `deadline` at the latest; false if they cannot.
@@ -152,10 +155,17 @@ impl Keyed {
                 continue;
             }
             if let Some(partition) = self.log.engine().store().partition(*id) {
-                tables.insert(*id, Arc::new(Table::closed(partition, self.table_options())));
+                tables.insert(
+                    *id,
+                    Arc::new(Table::closed(partition, self.table_options())),
+                );
             }
         }
-        let gone: Vec<_> = tables.keys().filter(|id| !wanted.contains(id)).copied().collect();
+        let gone: Vec<_> = tables
+            .keys()
+            .filter(|id| !wanted.contains(id))
+            .copied()
+            .collect();
         gone.iter().for_each(|id| drop(tables.remove(id)));
         gone
     }
@@ -175,7 +185,10 @@ fn keyed_partitions(view: &View) -> impl Iterator<Item = PartitionId> {
 pub async fn run(keyed: Arc<Keyed>, mut stop: ShutdownSignal) {
     let mut views = keyed.cluster.watch();
     // A broker without keyed topics opens no database.
-    while keyed_partitions(&views.borrow_and_update().clone()).next().is_none() {
+    while keyed_partitions(&views.borrow_and_update().clone())
+        .next()
+        .is_none()
+    {
         tokio::select! {
             changed = views.changed() => if changed.is_err() { return },
             () = stop.stopping() => return,
@@ -185,7 +198,11 @@ pub async fn run(keyed: Arc<Keyed>, mut stop: ShutdownSignal) {
         return;
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(flush::run(Arc::clone(&keyed), Arc::clone(&engines), stop.clone()));
+    tasks.spawn(flush::run(
+        Arc::clone(&keyed),
+        Arc::clone(&engines),
+        stop.clone(),
+    ));
     tasks.spawn(checkpoints::run(Arc::clone(&keyed), stop.clone()));
     while !stop.is_stopping() {
         let view = Arc::clone(&views.borrow_and_update());
@@ -244,7 +261,9 @@ impl Keyed {
         let store = self.log.engine().store();
         checkpoint::prepare(&*store.disk)?;
         let partitions = store.partitions();
-        let named = partitions.iter().flat_map(|partition| partition.checkpoints());
+        let named = partitions
+            .iter()
+            .flat_map(|partition| partition.checkpoints());
         checkpoint::sweep(&*store.disk, &named.map(|meta| meta.file).collect())?;
         Ok(engines)
     }

@@ -64,6 +64,8 @@ pub struct World {
     pub connections: usize,
     pub lookup: Option<LookupResponse>,
     pub cut: Option<UnionReadOffsetsResponse>,
+    /// Lease ids and times of the UnionReadOffsets requests that came.
+    pub leases: Vec<(Uuid, i32)>,
 }
 
 /// One partition.
@@ -201,7 +203,10 @@ impl World {
                 ext::encode_response::<LookupRequest>(version, id, &answer).unwrap()
             }
             UnionReadOffsetsRequest::KEY => {
-                let answer = self.cut.clone().unwrap();
+                let asked: UnionReadOffsetsRequest = ext::decode_request(version, body).unwrap();
+                self.leases.push((asked.lease_id, asked.lease_ms));
+                let mut answer = self.cut.clone().unwrap();
+                answer.error_code = code;
                 ext::encode_response::<UnionReadOffsetsRequest>(version, id, &answer).unwrap()
             }
             other => panic!("request {other}, which was not offered"),

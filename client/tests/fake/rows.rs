@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_ipc::writer::{
     CompressionContext, DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message,
@@ -64,7 +63,7 @@ pub struct StoredRun {
     pub schema_id: i32,
     pub first_offset: i64,
     pub last_offset: i64,
-    /// Written as one message each; all with `_offset` as the first column.
+    /// Written as one message each; all with a column `_offset`.
     pub batches: Vec<RecordBatch>,
     pub compression: Option<CompressionType>,
 }
@@ -72,7 +71,7 @@ pub struct StoredRun {
 impl StoredRun {
     /// Orders at these offsets, for which the run answers alone.
     pub fn of(schema_id: i32, batch: RecordBatch) -> Self {
-        let offsets = batch.column(0).as_primitive::<Int64Type>().values();
+        let offsets = offsets(&batch).values();
         Self {
             schema_id,
             first_offset: offsets[0],
@@ -91,8 +90,9 @@ impl StoredRun {
             ..Run::default()
         };
         for batch in &self.batches {
-            let offsets = batch.column(0).as_primitive::<Int64Type>();
-            let skipped = offsets.values().partition_point(|offset| *offset < from);
+            let skipped = offsets(batch)
+                .values()
+                .partition_point(|offset| *offset < from);
             let batch = batch.slice(skipped, batch.num_rows() - skipped);
             run.row_count += batch.num_rows() as i32;
             let projected = project(&batch, wanted);
@@ -104,6 +104,11 @@ impl StoredRun {
         }
         run
     }
+}
+
+/// Where the rows stand.
+pub fn offsets(batch: &RecordBatch) -> &Int64Array {
+    batch.column_by_name("_offset").unwrap().as_primitive()
 }
 
 /// The columns that `wanted` names by id, in the order of the schema.

@@ -69,6 +69,27 @@ impl Durable {
         }
     }
 
+    /// Records that make this state again. Applied on top of it, they change nothing.
+    pub fn checkpoint(&self) -> Vec<GroupRecord> {
+        let groups = self.groups.iter().map(|(group, value)| GroupRecord::Group {
+            group: group.clone(),
+            value: Some(value.clone()),
+        });
+        let offsets = self.offsets.iter().flat_map(|(group, topics)| {
+            topics.iter().flat_map(move |(topic, partitions)| {
+                partitions
+                    .iter()
+                    .map(move |(partition, value)| GroupRecord::Offset {
+                        group: group.clone(),
+                        topic: topic.clone(),
+                        partition: *partition,
+                        value: Some(value.clone()),
+                    })
+            })
+        });
+        groups.chain(offsets).collect()
+    }
+
     /// The group's last recorded generation.
     pub fn group(&self, group: &str) -> Option<&GroupMetadata> {
         self.groups.get(group)

@@ -366,7 +366,10 @@ fn partitioner_rules_only_get_fewer() {
     let id = Uuid::from_u128(9);
     let narrow = |rules| Command::NarrowPartitioner { topic: id, rules };
     let unknown = harness.run(narrow(3));
-    assert!(matches!(unknown, Reply::Partitioner(Err(ClusterError::UnknownTopicId { .. }))));
+    assert!(matches!(
+        unknown,
+        Reply::Partitioner(Err(ClusterError::UnknownTopicId { .. }))
+    ));
     harness.run(Command::AutoCreateTopics {
         topics: vec![("prices".into(), id)],
         incarnation: 1,

@@ -303,6 +303,21 @@ impl World {
         groups
     }
 
+    /// A checkpoint makes the state, alone and on top of the log it was taken from.
+    fn check_checkpoint(&self) {
+        for mut groups in [Groups::new(Arc::clone(&self.settings)), self.replayed()] {
+            for record in self.groups.durable().checkpoint() {
+                groups.apply(&record);
+            }
+            assert_eq!(
+                groups.durable(),
+                self.groups.durable(),
+                "seed {}",
+                self.seed
+            );
+        }
+    }
+
     fn restart(&mut self) {
         let replayed = self.replayed();
         assert_eq!(
@@ -311,6 +326,7 @@ impl World {
             "seed {}",
             self.seed
         );
+        self.check_checkpoint();
         self.groups = replayed;
         self.asked.clear();
         for client in &mut self.clients {

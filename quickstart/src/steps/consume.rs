@@ -4,32 +4,22 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::metrics::bytes_out;
 use crate::show::{bytes, count, rate};
 use crate::stage::{ORDERS, Stage};
 use crate::steps::produce::Produced;
 use crate::tally::Tally;
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Consumed {
-    #[serde(flatten)]
-    told: Told,
-    /// Bytes that the broker sent meanwhile.
-    pub(crate) sent_bytes: u64,
-}
-
-/// What the consumer told.
+/// What the consumer consumed.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+pub(crate) struct Consumed {
     seconds: f64,
     tally: Tally,
 }
 
 pub(crate) async fn run(stage: &Stage, produced: &Produced) -> Result<Consumed> {
-    let before = bytes_out(&stage.broker.admin).await?;
     let ends = json!(produced.tally.ends()).to_string();
     let arguments = [stage.broker.kafka.as_str(), ORDERS, &ends];
-    let told: Told = stage
+    let consumed: Consumed = stage
         .python
         .run("consume.py", &arguments, |done| {
             let of = count(produced.tally.records);
@@ -38,19 +28,17 @@ pub(crate) async fn run(stage: &Stage, produced: &Produced) -> Result<Consumed> 
                 .progress(&format!("consume   {} of {of}", count(done)));
         })
         .await?;
-    let sent_bytes = bytes_out(&stage.broker.admin).await? - before;
     produced
         .tally
-        .check_same(&told.tally)
+        .check_same(&consumed.tally)
         .context("consumed records differ from those acknowledged")?;
     stage.show.line(&format!(
-        "consume   {} records byte-identical in {} partitions, {} sent in {:.1} s, {} (librdkafka in \
-         Python, hashing)",
-        count(told.tally.records),
-        told.tally.partitions.len(),
-        bytes(sent_bytes),
-        told.seconds,
-        rate(told.tally.records, told.seconds)
+        "consume   {} records byte-identical in {} partitions, {} in {:.1} s, {}",
+        count(consumed.tally.records),
+        consumed.tally.partitions.len(),
+        bytes(consumed.tally.bytes),
+        consumed.seconds,
+        rate(consumed.tally.records, consumed.seconds)
     ));
-    Ok(Consumed { told, sent_bytes })
+    Ok(consumed)
 }

@@ -38,10 +38,10 @@ pub(crate) async fn run(stage: &Stage, produced: &Produced, columns: &Columns) -
         view.check(snapshot_id, &produced.tally.ends())
             .with_context(|| format!("{name} does not see what was acknowledged"))?;
         ensure!(
-            view.quantity == columns.sums.quantity,
+            view.quantity == columns.columnar.sums.quantity,
             "{name} sums quantities to {}, the columnar read to {}",
             view.quantity,
-            columns.sums.quantity
+            columns.columnar.sums.quantity
         );
         stage.show.line(&format!(
             "lake      {name} sees snapshot {}: {} rows in {}",

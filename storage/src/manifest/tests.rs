@@ -7,6 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::checkpoint::CheckpointMeta;
 use crate::disk::{Disk, SimDisk};
 use crate::ids::{Incarnation, PartitionId, TopicId};
 use crate::rows::{RowsBlock, RowsMeta};
@@ -320,6 +321,44 @@ fn install(file: u8, base: i64, end: i64) -> ManifestEdit {
         add_rows: vec![rows(file, base, end)],
         ..ManifestEdit::default()
     }
+}
+
+#[test]
+fn checkpoints_are_replaced_as_a_whole() {
+    let checkpoint = |file: u8, reflects| CheckpointMeta {
+        file: FileId([file; 16]),
+        format_version: 1,
+        min_reader: 1,
+        partition: three_segments().partition,
+        reflects,
+        rows: 2,
+        file_len: 640,
+        file_crc: 3,
+    };
+    let name = |checkpoints: &[CheckpointMeta]| ManifestEdit {
+        checkpoints: Some(checkpoints.to_vec()),
+        ..ManifestEdit::default()
+    };
+    let [first, second, third] = [checkpoint(21, 5), checkpoint(22, 9), checkpoint(23, 30)];
+    let two = [second.clone(), third.clone()];
+    let named = three_segments().apply(&name(&two)).unwrap();
+    let named = named.apply(&ManifestEdit::default()).unwrap();
+    assert_eq!(named.checkpoints, two);
+    let encoded = minicbor::to_vec(&named).unwrap();
+    assert_eq!(
+        minicbor::decode::<PartitionManifest>(&encoded).unwrap(),
+        named
+    );
+    let three = [first, second.clone(), third.clone()];
+    for (wrong, expected) in [
+        (&three[..], "TooManyCheckpoints"),
+        (&[third, second][..], "OutOfOrder"),
+    ] {
+        let violation = named.apply(&name(wrong)).unwrap_err();
+        let text = format!("{violation:?}");
+        assert!(text.starts_with(expected), "{text}");
+    }
+    assert_eq!(named.apply(&name(&[])).unwrap().checkpoints, []);
 }
 
 #[test]

@@ -84,12 +84,10 @@ impl Place {
     /// # Errors
     /// [`KeyedError::Rules`].
     pub async fn settle(&self, broker: &Broker, batch: &Bytes) -> Result<(), KeyedError> {
-        let settled = broker.keyed().settle_rules(
-            self.topic,
-            self.index,
-            batch,
-            DECOMPRESSED_MAX_BYTES,
-        );
+        let settled =
+            broker
+                .keyed()
+                .settle_rules(self.topic, self.index, batch, DECOMPRESSED_MAX_BYTES);
         Ok(settled.await?)
     }
 }

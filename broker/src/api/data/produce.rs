@@ -268,10 +268,11 @@ async fn bring_to_tables(
             entry.state = Err(error.into());
         }
     }
-    if keyed::wait_for_room(&ctx.broker, &tables, timeout_ms).await.is_err() {
-        let is_keyed = |entry: &&mut Entry<Judged>| {
-            matches!(&entry.state, Ok(judged) if judged.place.is_some())
-        };
+    if keyed::wait_for_room(&ctx.broker, &tables, timeout_ms)
+        .await
+        .is_err()
+    {
+        let is_keyed = |entry: &&mut Entry<Judged>| matches!(&entry.state, Ok(judged) if judged.place.is_some());
         for entry in entries.iter_mut().filter(is_keyed) {
             entry.state = Err(KeyedError::NoRoom.into());
         }
@@ -390,7 +391,9 @@ fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
 fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
     let refusal = match error {
         ProduceError::Refused(refusal) => refusal,
-        ProduceError::Keyed(error) => return error.refused().map(refused_record).into_iter().collect(),
+        ProduceError::Keyed(error) => {
+            return error.refused().map(refused_record).into_iter().collect();
+        }
         _ => return Vec::new(),
     };
     let described = refusal.bad_records().iter().map(|bad| {

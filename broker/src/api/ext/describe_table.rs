@@ -69,7 +69,7 @@ fn describe(ctx: &Context, view: &View, wanted: &TableName) -> Result<Table, Des
         name: Some(StrBytes::from_string(topic.name.clone())),
         topic_id: topic.id,
         mode: StrBytes::from_static_str(mode),
-        schemas: formats.iter().map(|format| schema(format)).collect(),
+        schemas: formats.iter().map(schema).collect(),
         current_schema_id,
         key_columns: key_columns(settings),
         merge_engine: is_keyed.then(|| StrBytes::from_static_str("last-row")),

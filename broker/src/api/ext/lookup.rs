@@ -20,10 +20,10 @@ use tidelog_coordinator::cluster::Topic;
 use tidelog_coordinator::cluster::settings::TableKey;
 use tidelog_keyed::{Row, RuleSet};
 use tidelog_protocol_ext::ErrorCode;
+use tidelog_protocol_ext::Rope;
 use tidelog_protocol_ext::ext::lookup::{
     LookupKey, LookupRequest, LookupResponse, LookupResult, MinOffset, Reflected,
 };
-use tidelog_protocol_ext::Rope;
 use tidelog_storage::Partition;
 use tokio::time::Instant;
 
@@ -77,9 +77,18 @@ pub enum KeyFault {
 
 /// What became of one key so far.
 enum Answer {
-    Absent { partition: i32 },
-    Found { partition: i32, key: Bytes, row: Row },
-    Fault { partition: i32, fault: KeyFault },
+    Absent {
+        partition: i32,
+    },
+    Found {
+        partition: i32,
+        key: Bytes,
+        row: Row,
+    },
+    Fault {
+        partition: i32,
+        fault: KeyFault,
+    },
 }
 
 /// A table and how its rows are shown.
@@ -288,7 +297,11 @@ async fn look_up(
         }
         Ok(Some(looked))
     };
-    ctx.broker.log().blocking(look).await.map_err(KeyFault::NotReady)
+    ctx.broker
+        .log()
+        .blocking(look)
+        .await
+        .map_err(KeyFault::NotReady)
 }
 
 /// Makes columns of what was found, and the answer of all.

@@ -123,7 +123,13 @@ fn decode(
         first: 0,
         end: i64::MAX,
     };
-    Ok(decode_batches(&format.schema, partition, range, records, &LIMITS)?)
+    Ok(decode_batches(
+        &format.schema,
+        partition,
+        range,
+        records,
+        &LIMITS,
+    )?)
 }
 
 /// The row's record, alone in a batch.

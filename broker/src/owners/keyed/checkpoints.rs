@@ -66,7 +66,8 @@ fn write(log: &Log, table: &Table) {
             reflects = meta.reflects,
             "key checkpoint written"
         ),
-        Ok(None) | Err(CheckpointError::Install(InstallError::Deleted | InstallError::Closing)) => {}
+        Ok(None) | Err(CheckpointError::Install(InstallError::Deleted | InstallError::Closing)) => {
+        }
         Err(CheckpointError::Engine(error) | CheckpointError::Write(WriteError::Engine(error))) => {
             table.failed(&error);
         }

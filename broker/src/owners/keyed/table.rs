@@ -184,7 +184,9 @@ impl Table {
         let mut phase = self.phase.write();
         let due = match &*phase {
             Phase::Closed { from, before } => {
-                let is_free = before.as_ref().is_none_or(|old| Arc::strong_count(old) == 1);
+                let is_free = before
+                    .as_ref()
+                    .is_none_or(|old| Arc::strong_count(old) == 1);
                 is_free && from.is_none_or(|from| from <= Instant::now())
             }
             Phase::Opening | Phase::Open(_) | Phase::Lost(_) => false,
