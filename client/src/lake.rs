@@ -227,3 +227,73 @@ fn pieces(
     });
     Ok(of_one.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int32Array, Int64Array};
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn field(id: i32, name: &str, data_type: DataType) -> Field {
+        let metadata = [("PARQUET:field_id".to_owned(), id.to_string())];
+        Field::new(name, data_type, false).with_metadata(metadata.into())
+    }
+
+    #[test]
+    fn rows_in_disorder_are_told_apart_and_ordered() {
+        let schema = Schema::new(vec![
+            field(lake_id::OFFSET, "o", DataType::Int64),
+            field(lake_id::PARTITION, "p", DataType::Int32),
+        ]);
+        let places = [(1, 7), (0, 5), (9, 1), (0, 4), (1, 8), (0, 6)];
+        let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(places.map(|p| p.1)));
+        let partitions: ArrayRef = Arc::new(Int32Array::from_iter_values(places.map(|p| p.0)));
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![offsets, partitions]).unwrap();
+        let log = Schema::new(vec![field(-2, "_offset", DataType::Int64)]);
+        let columns = Columns::resolve(&[Arc::new(log)], None).unwrap();
+        // Partition 9 is not of the table, and 8 of partition 1 is the log's.
+        let ends = BTreeMap::from([(0, 10), (1, 8)]);
+        let pieces = pieces(&batch, &ends, &columns).unwrap();
+        let found: Vec<_> = pieces
+            .iter()
+            .map(|rows| {
+                let offsets = rows.batch.column(0).as_primitive::<Int64Type>();
+                let frame = (rows.partition, rows.first_offset, rows.next_offset);
+                (frame, offsets.values().to_vec())
+            })
+            .collect();
+        assert_eq!(found, [((0, 4, 7), vec![4, 5, 6]), ((1, 7, 8), vec![7])]);
+    }
+
+    #[test]
+    fn only_what_the_manifest_proves_is_counted_unread() {
+        let ends = BTreeMap::from([(0, 10), (1, 5), (3, 10)]);
+        let table = [
+            (Some((0, 0)), Some((0, 9)), true),
+            (Some((0, 0)), Some((0, 10)), false),
+            (Some((0, 1)), Some((0, 4)), true),
+            (Some((0, 1)), Some((0, 5)), false),
+            (Some((1, 3)), Some((0, 1)), false),
+            (Some((1, 0)), Some((0, 1)), false),
+            (Some((i32::MIN, i32::MAX)), Some((0, 1)), false),
+            (None, Some((0, 1)), false),
+            (Some((0, 0)), None, false),
+        ];
+        for (partitions, offsets, expected) in table {
+            let file = LakeFile {
+                location: String::new(),
+                content: DataContentType::Data,
+                file_bytes: 1,
+                rows: 1,
+                sequence_number: 1,
+                partitions,
+                offsets,
+            };
+            let found = is_below(&file, &ends);
+            assert_eq!(found, expected, "{partitions:?} {offsets:?}");
+        }
+    }
+}

@@ -96,7 +96,8 @@ async fn describe_once(
 ) -> Result<Option<(Uuid, TableInfo)>> {
     let link = client.link(address);
     let connection = link.connection().await?;
-    let has_columns = connection.offers::<Ours<ColumnarFetchRequest>>()
+    let has_columns = client.config().use_extensions
+        && connection.offers::<Ours<ColumnarFetchRequest>>()
         && connection.offers::<Ours<DescribeTableRequest>>();
     if !has_columns {
         return Ok(None);

@@ -95,7 +95,12 @@ async fn classic(stage: &Stage, columnar: &Table) -> Result<Table> {
         ..Config::default()
     };
     let client = Client::connect_with(&stage.broker.kafka, config).await?;
-    Ok(client.table(ORDERS).await?.decode_json(&schema.json)?)
+    let table = client.table(ORDERS).await?;
+    ensure!(
+        !table.is_columnar(),
+        "the classic read would be a columnar one"
+    );
+    Ok(table.decode_json(&schema.json)?)
 }
 
 async fn read(stage: &Stage, table: &Table) -> Result<Read> {

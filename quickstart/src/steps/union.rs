@@ -57,6 +57,7 @@ pub(crate) async fn run(
 ) -> Result<Union> {
     let table = columnar(stage, ORDERS).await?;
     let mut producer = start(stage, options)?;
+    while producer.progress().await? == 0 {}
     let mut cuts = Vec::new();
     for _ in 0..CUTS {
         let cut = read_cut(stage, &table, &mut producer, produced).await?;

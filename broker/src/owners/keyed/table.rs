@@ -94,11 +94,6 @@ impl Table {
         self.opened().map_or(0, |table| table.overlay_bytes())
     }
 
-    /// Rows, about.
-    pub fn approximate_rows(&self) -> Option<u64> {
-        self.opened().ok().map(|table| table.approximate_rows())
-    }
-
     pub(super) fn opened(&self) -> Result<Arc<KeyedTable>, NotReady> {
         match &*self.phase.read() {
             Phase::Open(table) => Ok(Arc::clone(table)),

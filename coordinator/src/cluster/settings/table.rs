@@ -157,19 +157,19 @@ topic_configs! {
         "How record batches are stored: as they came (producer), or recompressed with the codec named.";
     SEGMENT_BYTES: "segment.bytes", int(14), "1073741824",
         [same("log.segment.bytes")], Stored,
-        "Kept for tools that set it: segments are cut as the log is flushed, and retention does not wait \
-         for them.";
+        "Stored for tools, no effect here: segments are cut as the log is flushed, and retention does not \
+         wait for them.";
     SEGMENT_MS: "segment.ms", long(1), "604800000",
         [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Stored,
-        "Kept for tools that set it: retention by time does not wait for a segment to be closed.";
+        "Stored for tools, no effect here: retention by time does not wait for a segment to be closed.";
     DELETE_RETENTION_MS: "delete.retention.ms", long(0), "86400000",
         [same("log.cleaner.delete.retention.ms")], Stored,
-        "How long a compacted topic would keep a record without value (a delete), in milliseconds. \
-         Nothing is compacted yet, so nothing is removed.";
+        "How long a compacted topic would keep a record without value (a delete), in milliseconds. Has no \
+         effect here: nothing is compacted yet, so nothing is removed.";
     MIN_INSYNC_REPLICAS: "min.insync.replicas", int(1), "1",
         [same("min.insync.replicas")], Stored,
-        "Reported to tools. A topic has one replica, and a write never waits for more replicas than there \
-         are, as in Kafka.";
+        "Stored for tools, no effect here: a topic has one replica, and a write never waits for more \
+         replicas than there are, as in Kafka.";
 
     TABLE_MODE: "tidelog.table.mode", Kind::Text(check_mode), "disabled",
         [at_start("tidelog.table.mode.default", Kind::Choice(&["disabled", "key_value"]))], Honoured,
