@@ -135,7 +135,7 @@ pub async fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // stderr may be closed; the exit code still tells.
-            let _ = writeln!(io::stderr(), "tidelog: {error:#}");
+            let _ = writeln!(io::stderr(), "tidelog: {error}");
             ExitCode::FAILURE
         }
     }
@@ -147,7 +147,9 @@ impl Command {
             Command::Serve(serve) => serve.run().await?,
             Command::Quickstart(options) => {
                 let tidelog = std::env::current_exe().context("where is this program?")?;
-                tidelog_quickstart::run(options, tidelog).await?;
+                let shown = tidelog_quickstart::run(options, tidelog).await;
+                // With its causes, which errors of `serve` say themselves.
+                shown.map_err(|error| anyhow::anyhow!("{error:#}"))?;
             }
             Command::Config(Config::List { sources, json }) => list_settings(&sources, json)?,
             Command::Config(Config::Docs) => print(&settings::docs::markdown()),

@@ -116,14 +116,13 @@ async fn silence_ends_in_an_error_that_names_it() {
 
 #[tokio::test]
 async fn nobody_there_is_said_at_once() {
-    let error = Client::connect_with("127.0.0.1:1", config())
-        .await
-        .unwrap_err();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let address = port.unwrap().to_string();
+    let error = Client::connect_with(&address, config()).await.unwrap_err();
     let said = error.to_string();
-    assert!(
-        said.starts_with("cannot connect to 127.0.0.1:1: "),
-        "{said}"
-    );
+    let expected = format!("cannot connect to {address}: ");
+    assert!(said.starts_with(&expected), "{said}");
 }
 
 /// Every answer a client reads, cut short or changed at random: an error or rows, never a panic.
