@@ -1,7 +1,7 @@
 //! The HTTP ports. Here: the admin port, with metrics and health.
 //!
-//! `/health/live` says that the process runs, `/health/ready` that it accepts Kafka clients; a
-//! stopping broker is alive and not ready.
+//! `/health/live` says that the process runs, `/health/ready` that it accepts Kafka clients and
+//! their records; a broker that stops, or whose storage failed, is alive and not ready.
 
 use std::sync::Arc;
 
@@ -51,8 +51,10 @@ async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
 
 async fn ready(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
     if broker.shutdown_signal().is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        (StatusCode::OK, "ready\n")
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    match broker.log().engine().failure() {
+        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        None => (StatusCode::OK, "ready\n".to_owned()),
     }
 }

@@ -173,19 +173,29 @@ async fn open_log(
     Ok(Arc::new(Log::new(Engine::start(opened))))
 }
 
+/// The WAL's budget holds at least this many files.
+const WAL_FILES_MIN: u64 = 8;
+/// Smallest WAL file.
+const WAL_FILE_BYTES_MIN: u64 = 1 << 20;
+
 fn storage_options(settings: &Settings, disk: &dyn Disk) -> Options {
     let size = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
     let mut options = Options::default();
-    options.wal.file_bytes = size(settings.wal_file_bytes).next_multiple_of(BLOCK as u64);
     options.wal.budget_bytes = match size(settings.wal_budget_bytes) {
-        0 => options
-            .wal
-            .budget_bytes
-            .min(disk.free_bytes().unwrap_or(u64::MAX) / 10),
+        0 => {
+            let tenth = disk.free_bytes().unwrap_or(u64::MAX) / 10;
+            options.wal.budget_bytes.min(tenth)
+        }
         bytes => bytes,
     };
-    // Two files is the least with which one can be flushed while the other is written.
+    // On a small disk the files are small too: one is flushed while others are written.
+    let file_bytes = size(settings.wal_file_bytes).min(options.wal.budget_bytes / WAL_FILES_MIN);
+    options.wal.file_bytes = file_bytes
+        .max(WAL_FILE_BYTES_MIN)
+        .next_multiple_of(BLOCK as u64);
     options.wal.budget_bytes = options.wal.budget_bytes.max(4 * options.wal.file_bytes);
+    // A flush must not need more room than the WAL it relieves.
+    options.segment_bytes_max = options.segment_bytes_max.min(options.wal.budget_bytes / 2);
     options.tail_memory_bytes = usize::try_from(settings.memory_budget_bytes / 4).unwrap_or(0);
     options.retention_interval_ms = settings.log_retention_check_interval_ms;
     options.producer_idle_ms_max = settings.producer_id_expiration_ms.into();

@@ -337,6 +337,24 @@ impl Shared {
         self.append_news.notify_one();
     }
 
+    fn space_may_be_there(&self) {
+        self.appends.lock().out_of_space = false;
+        self.append_news.notify_one();
+    }
+
+    /// The WAL cannot be relieved: whoever waits for that gets an answer instead, and may try again.
+    fn no_space(&self, error: &AppendError) {
+        let mut queue = self.appends.lock();
+        if !std::mem::take(&mut queue.out_of_space) {
+            return;
+        }
+        let waiting = std::mem::take(&mut queue.waiting);
+        queue.bytes = 0;
+        drop(queue);
+        refuse(waiting, error);
+        self.append_news.notify_one();
+    }
+
     fn set_syncing(&self, under_way: bool) {
         self.appends.lock().sync_under_way = under_way;
         if !under_way {
@@ -434,7 +452,6 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
         if todo.closing {
             return;
         }
-        let ticked = todo.tick.is_some();
         let done = do_chores(&mut janitor, todo);
         match &done {
             // More of the WAL is to be flushed; other chores get their turn in between.
@@ -442,10 +459,9 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "housekeeping failed; it will be tried again"),
         }
-        // After a failure the next attempt waits for a tick, or it would spin.
-        if done.is_ok() || ticked {
-            shared.appends.lock().out_of_space = false;
-            shared.append_news.notify_one();
+        match done {
+            Ok(_) => shared.space_may_be_there(),
+            Err(error) => shared.no_space(&AppendError::NoSpace(error.to_string())),
         }
     }
 }

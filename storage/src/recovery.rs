@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::appender::Appender;
+use crate::ballast::Ballast;
 use crate::disk::Disk;
 use crate::epochs::Epochs;
 use crate::ids::{Incarnation, Offset, PartitionId, Timestamp};
@@ -74,6 +75,8 @@ pub fn open(
     fresh_id: FreshId,
     now: Timestamp,
 ) -> Result<Opened, OpenError> {
+    // A full disk must not keep the broker from starting, reading and deleting.
+    Ballast::new(Arc::clone(&disk), options.ballast_bytes).adjust()?;
     segment::prepare(&*disk)?;
     let (mut manifest, recovered) = ManifestLog::open(Arc::clone(&disk))?;
     remove_orphans(&*disk, &manifest)?;

@@ -120,6 +120,25 @@ fn a_full_disk_refuses_before_offsets_are_given_and_recovers() {
 }
 
 #[test]
+fn a_full_wal_on_a_full_disk_answers_instead_of_hanging() {
+    let disk = SimDisk::new();
+    let rig = start(&disk);
+    let large = vec![1; 60 << 10];
+    // The WAL may grow to its budget; then a segment would have to be written first.
+    for _ in 0..14 {
+        rig.append(0, &large).expect("room");
+    }
+    disk.set_capacity(Some(0));
+    let refused = (0..20).find_map(|_| rig.append(0, &large).err());
+    let refused = refused.expect("the allocated space has an end");
+    assert!(matches!(refused, AppendError::NoSpace(_)), "{refused}");
+    disk.set_capacity(None);
+    let again = (0..20).find_map(|_| rig.append(0, &large).ok());
+    assert!(again.is_some(), "room again");
+    rig.engine.close();
+}
+
+#[test]
 fn a_failed_sync_ends_appending_and_the_next_start_knows_the_truth() {
     let disk = SimDisk::new();
     let rig = start(&disk);

@@ -20,6 +20,9 @@ use super::ledger::{Charge, Ledger};
 /// First size of a frame's buffer; most requests fit.
 const START_BYTES: usize = 16 * 1024;
 
+/// Within a frame, bytes must keep coming: one that stalls holds memory that others wait for.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
 /// Why no frame came. All of them end the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -45,7 +48,8 @@ pub struct FrameReader {
 
 impl FrameReader {
     /// Waits for the next frame and returns its content without the size. Each of the two must
-    /// arrive within the idle time, so that no client holds memory by sending ever more slowly.
+    /// arrive within the idle time, and no gap within the content may be longer than [`STALL_MAX`],
+    /// so that no client holds memory by sending ever more slowly.
     ///
     /// # Errors
     /// The connection ended or must end.
@@ -82,7 +86,10 @@ impl FrameReader {
         while frame.bytes.len() < size {
             frame.make_room(size).await;
             let room = frame.bytes.capacity().min(size) - frame.bytes.len();
-            if socket.read_buf(&mut (&mut frame.bytes).limit(room)).await? == 0 {
+            let stall_max = STALL_MAX.min(self.idle_max);
+            let mut space = (&mut frame.bytes).limit(room);
+            let read = timeout(stall_max, socket.read_buf(&mut space)).await;
+            if read.map_err(|_| FrameError::Idle(stall_max))?? == 0 {
                 return Err(FrameError::Truncated);
             }
         }
