@@ -445,7 +445,10 @@ fn run_janitor(shared: &Shared, mut janitor: Janitor) {
         chores.closing = todo.closing;
         drop(chores);
         let persist = std::mem::take(&mut todo.persist);
-        tell(persist, janitor.persist_log_starts());
+        // Every tick does this too; here only for those who wait, and for the last time.
+        if todo.closing || !persist.is_empty() {
+            tell(persist, janitor.persist_log_starts());
+        }
         install(shared, &mut janitor, std::mem::take(&mut todo.rows));
         let checkpoints = std::mem::take(&mut todo.checkpoints);
         install_checkpoints(shared, &mut janitor, checkpoints);
