@@ -138,7 +138,7 @@ impl Reader {
     }
 
     /// Sends partitions that were read to the end back to the start.
-    fn rewind(&mut self) {
+    pub fn rewind(&mut self) {
         for (next, end) in self.next.iter_mut().zip(&self.ends) {
             if *next >= *end {
                 *next = 0;

@@ -4,11 +4,15 @@
 //! decoded. Blocking sockets, a thread for each connection. Every load command prints one JSON line;
 //! `compare` runs them against Tidelog and Apache Kafka in turn and writes the tables.
 
+mod columns;
 mod compare;
 mod connection;
 mod consume;
 mod disk;
+mod lag;
 mod latency;
+mod orders;
+mod ours;
 mod payload;
 mod process;
 mod produce;
@@ -39,6 +43,10 @@ enum Command {
     Consume(consume::Options),
     /// Produce at a fixed rate and measure until the consumer has each record
     Latency(latency::Options),
+    /// Read a typed topic by records, by two of its columns and by all of them
+    Columns(columns::Options),
+    /// Write a typed topic at a fixed rate and measure how far rows and the lake are behind
+    Lag(lag::Options),
     /// Measure the disk alone: sequential writes and the time of one small synced write
     Disk {
         /// Folder to write in
@@ -76,6 +84,8 @@ fn main() -> anyhow::Result<()> {
         Command::Produce(options) => produce::run(&options)?,
         Command::Consume(options) => consume::run(&options)?,
         Command::Latency(options) => latency::run(&options)?,
+        Command::Columns(options) => columns::run(&options)?,
+        Command::Lag(options) => lag::run(&options)?,
         Command::Disk { dir } => disk::run(&dir)?,
         Command::Compare(options) => return compare::run(&options),
     };

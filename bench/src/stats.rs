@@ -129,6 +129,6 @@ pub fn percentiles(histogram: &Histogram<u64>) -> Value {
 }
 
 /// Three decimals are more than any of this is worth; what is not finite becomes null.
-fn round(value: f64) -> f64 {
+pub fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }

@@ -23,14 +23,27 @@ pub fn name(topic: &str) -> TopicName {
 
 /// Creates the topic unless it is there and waits until all its partitions answer.
 pub fn ensure(connection: &mut Connection, topic: &str, partitions: i32) -> Result<()> {
-    let retention = CreatableTopicConfig::default()
-        .with_name(StrBytes::from_static_str("retention.ms"))
-        .with_value(Some(StrBytes::from_static_str("-1")));
+    ensure_with(connection, topic, partitions, Vec::new())
+}
+
+/// The same with configs, besides one that keeps everything.
+pub fn ensure_with(
+    connection: &mut Connection,
+    topic: &str,
+    partitions: i32,
+    mut configs: Vec<(String, String)>,
+) -> Result<()> {
+    configs.push(("retention.ms".into(), "-1".into()));
+    let configs = configs.into_iter().map(|(name, value)| {
+        CreatableTopicConfig::default()
+            .with_name(StrBytes::from_string(name))
+            .with_value(Some(StrBytes::from_string(value)))
+    });
     let wanted = CreatableTopic::default()
         .with_name(name(topic))
         .with_num_partitions(partitions)
         .with_replication_factor(1)
-        .with_configs(vec![retention]);
+        .with_configs(configs.collect());
     let request = CreateTopicsRequest::default()
         .with_topics(vec![wanted])
         .with_timeout_ms(30_000);

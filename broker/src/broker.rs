@@ -18,10 +18,16 @@ use crate::owners::catalog;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::groups::Groups;
 use crate::owners::keyed::Keyed;
+use crate::owners::transactions::Transactions;
 use crate::server::ledger::Ledger;
+use crate::server::read_budget::ReadBudget;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Shutdown, ShutdownSignal};
 use parking_lot::RwLock;
+
+/// The ledger's part of the memory budget. An eighth is for reads from the disk; the last one is left
+/// for what is bounded by numbers and not by an account: decompression, builders, caches of storage.
+const LEDGER_EIGHTHS: usize = 6;
 
 #[derive(Debug)]
 pub struct Broker {
@@ -31,12 +37,14 @@ pub struct Broker {
     /// The same under the changes made since; replaced as a whole.
     settings: RwLock<Arc<Settings>>,
     ledger: Arc<Ledger>,
+    reads: ReadBudget,
     metrics: Metrics,
     shutdown: Shutdown,
     clock: Clock,
     log: Arc<Log>,
     cluster: ClusterHandle,
     groups: Groups,
+    transactions: Transactions,
     keyed: Arc<Keyed>,
     lake: Lake,
     producer_ids: ProducerIds,
@@ -56,6 +64,13 @@ impl Broker {
     ) -> io::Result<Self> {
         let budget_bytes = usize::try_from(settings.memory_budget_bytes).unwrap_or(usize::MAX);
         let groups = Groups::start(Arc::clone(&log), clock.clone(), cluster.clone(), &settings);
+        let transactions = Transactions::start(
+            Arc::clone(&log),
+            clock.clone(),
+            cluster.clone(),
+            groups.clone(),
+            &settings,
+        );
         let keyed = Arc::new(Keyed::new(Arc::clone(&log), cluster.clone(), &settings));
         let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
         let lake = Lake::start(
@@ -73,7 +88,8 @@ impl Broker {
             fetch_sessions: FetchSessions::new(sessions_max as usize),
             rows: Rows::new(budget_bytes),
             identity,
-            ledger: Ledger::new(budget_bytes),
+            ledger: Ledger::new(budget_bytes / 8 * LEDGER_EIGHTHS),
+            reads: ReadBudget::new(budget_bytes / 8),
             metrics,
             shutdown,
             settings: RwLock::new(Arc::new(settings.clone())),
@@ -82,6 +98,7 @@ impl Broker {
             log,
             cluster,
             groups,
+            transactions,
             keyed,
             lake,
             producer_ids: ProducerIds::default(),
@@ -110,6 +127,11 @@ impl Broker {
     /// Consumer groups and committed offsets.
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// Transactional ids and what becomes of their transactions.
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     /// Tables with a primary key.
@@ -167,6 +189,11 @@ impl Broker {
         &self.ledger
     }
 
+    /// Memory for reads from the disk.
+    pub fn reads(&self) -> &ReadBudget {
+        &self.reads
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -180,15 +207,14 @@ impl Broker {
         self.metrics.rows_held_bytes.set(held);
     }
 
-    /// Brings the metrics of the ledger up to date.
+    /// Brings the metrics of memory up to date.
     pub fn observe_memory(&self) {
         let gauge = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.metrics
             .memory_used_bytes
-            .set(gauge(self.ledger.used_bytes()));
-        self.metrics
-            .memory_budget_bytes
-            .set(gauge(self.ledger.budget_bytes()));
+            .set(gauge(self.ledger.used_bytes() + self.reads.used_bytes()));
+        let budget_bytes = self.start_settings.memory_budget_bytes;
+        self.metrics.memory_budget_bytes.set(budget_bytes);
     }
 
     /// Tells every part to stop.

@@ -10,6 +10,7 @@ pub mod api;
 pub mod broker;
 pub mod cli;
 pub mod clock;
+pub mod features;
 pub mod http;
 pub mod identity;
 pub mod jobs;

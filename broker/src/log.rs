@@ -8,12 +8,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tidelog_coordinator::producer::Producer;
 use tidelog_records::BatchHeader;
+use tidelog_records::control::TxnMarker;
 use tidelog_storage::ids::{PartitionId, TopicId};
 use tidelog_storage::{
-    Ack, Append, AppendError, AppendSink, Appended, Engine, Partition, ReadError, ReadPlan,
+    Ack, Append, AppendError, AppendSink, Appended, Engine, MarkerRule, Origin, Partition,
+    ReadError, ReadPlan, Refusal, Request, Watch,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use uuid::Uuid;
 
 /// Reads of the disk under way at once; more only queue up in the device.
@@ -24,13 +27,59 @@ pub struct NewBatch {
     pub partition: Arc<Partition>,
     pub bytes: Bytes,
     pub header: BatchHeader,
+    pub origin: Origin,
     pub ack: Ack,
 }
+
+impl NewBatch {
+    /// The marker that ends a producer's transaction in a partition, answered once it is durable.
+    pub fn marker(
+        partition: Arc<Partition>,
+        producer: Producer,
+        (marker, rule): (TxnMarker, MarkerRule),
+        now_ms: i64,
+    ) -> Self {
+        let bytes = marker
+            .to_batch(producer.id, producer.epoch, 0, 0, now_ms)
+            .expect("one small record fits in a batch");
+        let header = BatchHeader::read(&bytes).expect("a batch begins with its header");
+        Self {
+            partition,
+            bytes,
+            header,
+            origin: Origin::Marker { marker, rule },
+            ack: Ack::Durable,
+        }
+    }
+}
+
+/// Why a batch was not, or perhaps not, written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unwritten {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What became of a batch.
+pub type Outcome = Result<Appended, Unwritten>;
 
 /// The log of this broker.
 pub struct Log {
     engine: Engine,
     reads: Semaphore,
+    health: Arc<Health>,
+}
+
+/// Told when storage fails and when it is open again.
+#[derive(Default)]
+struct Health(Notify);
+
+impl Watch for Health {
+    fn moved(&self) {
+        self.0.notify_waiters();
+    }
 }
 
 impl std::fmt::Debug for Log {
@@ -41,9 +90,26 @@ impl std::fmt::Debug for Log {
 
 impl Log {
     pub fn new(engine: Engine) -> Self {
+        let health = Arc::new(Health::default());
+        engine.watch_failure(Arc::clone(&health) as Arc<dyn Watch>);
         Self {
             engine,
             reads: Semaphore::new(READS_MAX),
+            health,
+        }
+    }
+
+    /// Waits until appends are taken: after a failure storage opens again by itself.
+    pub async fn until_open(&self) {
+        loop {
+            let changed = self.health.0.notified();
+            tokio::pin!(changed);
+            // Before the look, so that no change is missed.
+            changed.as_mut().enable();
+            if self.engine.failure().is_none() {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -74,16 +140,19 @@ impl Log {
             done: Some(done),
         };
         let sink: Arc<dyn AppendSink> = Arc::new(Gathering(Mutex::new(gathered)));
-        let appends = batches.into_iter().enumerate().map(|(tag, batch)| Append {
-            partition: batch.partition,
-            batch: batch.bytes,
-            header: batch.header,
-            ack: batch.ack,
-            now: now_ms,
-            tag,
-            sink: Arc::clone(&sink),
+        let requests = batches.into_iter().enumerate().map(|(tag, batch)| Request {
+            append: Append {
+                partition: batch.partition,
+                batch: batch.bytes,
+                header: batch.header,
+                ack: batch.ack,
+                now: now_ms,
+                tag,
+                sink: Arc::clone(&sink),
+            },
+            origin: batch.origin,
         });
-        self.engine.append(appends);
+        self.engine.append(requests);
         Appending { outcomes }
     }
 
@@ -128,11 +197,11 @@ impl Log {
 /// Outcomes of submitted batches, in the order of submission.
 #[must_use = "an append that nobody waits for cannot be answered"]
 pub struct Appending {
-    outcomes: oneshot::Receiver<Vec<Result<Appended, AppendError>>>,
+    outcomes: oneshot::Receiver<Vec<Outcome>>,
 }
 
 impl Future for Appending {
-    type Output = Vec<Result<Appended, AppendError>>;
+    type Output = Vec<Outcome>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Storage answers every append exactly once, or the process ends.
@@ -146,12 +215,22 @@ struct Gathering(Mutex<Gathered>);
 
 struct Gathered {
     missing: usize,
-    outcomes: Vec<Option<Result<Appended, AppendError>>>,
-    done: Option<oneshot::Sender<Vec<Result<Appended, AppendError>>>>,
+    outcomes: Vec<Option<Outcome>>,
+    done: Option<oneshot::Sender<Vec<Outcome>>>,
 }
 
 impl AppendSink for Gathering {
     fn appended(&self, tag: usize, outcome: Result<Appended, AppendError>) {
+        self.took(tag, outcome.map_err(Unwritten::from));
+    }
+
+    fn refused(&self, tag: usize, refusal: Refusal) {
+        self.took(tag, Err(refusal.into()));
+    }
+}
+
+impl Gathering {
+    fn took(&self, tag: usize, outcome: Outcome) {
         let mut gathered = self.0.lock();
         gathered.outcomes[tag] = Some(outcome);
         gathered.missing -= 1;

@@ -2,10 +2,13 @@
 //!
 //! Sources in rising order: the defaults of the table, a `.properties` file, command line flags,
 //! `--set key=value`. An unknown name or a value of the wrong form stops the start with an error
-//! that says where it was written and what would be accepted; nothing is silently ignored.
+//! that says where it was written and what would be accepted; nothing is silently ignored. Only a file may
+//! hold names of Apache Kafka and its plug-ins that are not used here, each of which is a warning.
 
 pub mod docs;
+mod foreign;
 mod inert;
+mod kafka_names;
 mod properties;
 mod table;
 #[cfg(test)]
@@ -19,8 +22,8 @@ use std::sync::Arc;
 pub use properties::{Entry, parse as parse_properties};
 pub use table::{Row, Settings, TABLE, Update};
 pub use value::{
-    Address, CleanupPolicy, Compression, Endpoint, FlushMode, Kind, Limits, ReplicationPolicy,
-    TableMode, TimestampType, Value,
+    Address, CleanupPolicy, Compression, Endpoint, FlushMode, GroupMigration, Kind, Limits,
+    ReplicationPolicy, TableMode, TimestampType, Value,
 };
 
 /// Where a value was written.
@@ -53,6 +56,10 @@ impl fmt::Display for Source {
     }
 }
 
+/// Kafka's setting that promises access control: passed over, it would leave a broker open that its
+/// administrator thinks closed.
+const AUTHORIZER: &str = "authorizer.class.name";
+
 /// What is wrong with the settings. Each message says where and what to write instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -84,6 +91,11 @@ pub enum SettingsError {
     WildcardAdvertised { address: Address },
     #[error("`--set {text}`: expected KEY=VALUE")]
     NotAnAssignment { text: String },
+    #[error(
+        "{origin}: `{AUTHORIZER}` cannot be obeyed: there is no authorizer, and everybody may do \
+         everything; leave it out if that is meant"
+    )]
+    NoAuthorizer { origin: Source },
     #[error("cannot read the settings file {}: {error}", .path.display())]
     UnreadableFile {
         path: PathBuf,
@@ -144,7 +156,7 @@ impl Loader {
                 path: Arc::clone(&path),
                 line: entry.line,
             };
-            self.assign(&entry.key, &entry.value, origin)
+            self.assign_entry(&entry, origin)
         })
     }
 
@@ -183,7 +195,35 @@ impl Loader {
         Ok((self.settings, self.inert))
     }
 
+    fn assign_entry(&mut self, entry: &Entry, origin: Source) -> Result<(), SettingsError> {
+        match self.assign(&entry.key, &entry.value, origin) {
+            Err(SettingsError::UnknownName {
+                name,
+                origin,
+                nearest,
+            }) => match foreign::reason(&name, nearest) {
+                Some(reason) => {
+                    self.inert.push(Inert {
+                        name,
+                        origin,
+                        reason,
+                    });
+                    Ok(())
+                }
+                None => Err(SettingsError::UnknownName {
+                    name,
+                    origin,
+                    nearest,
+                }),
+            },
+            assigned => assigned,
+        }
+    }
+
     fn assign(&mut self, name: &str, value: &str, origin: Source) -> Result<(), SettingsError> {
+        if name == AUTHORIZER && !value.is_empty() {
+            return Err(SettingsError::NoAuthorizer { origin });
+        }
         match inert::reason(name) {
             Some(reason) => {
                 self.inert.push(Inert {

@@ -35,6 +35,8 @@ use crate::settings::{self, Address, Settings, SettingsError};
 pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error("{} is not a directory; choose another one with --data-dir", .path.display())]
+    NotADirectory { path: PathBuf },
     #[error(transparent)]
     DataDir(#[from] OpenDirError),
     #[error(transparent)]
@@ -85,7 +87,11 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running, StartError> {
-    let disk = LocalDisk::open(&settings.data_dir)?;
+    let path = &settings.data_dir;
+    if path.metadata().is_ok_and(|found| !found.is_dir()) {
+        return Err(StartError::NotADirectory { path: path.clone() });
+    }
+    let disk = LocalDisk::open(path)?;
     let data_dir = disk.root().to_owned();
     let identity = Identity::open(&data_dir, settings.node_id, fresh_cluster_id)?;
 

@@ -202,7 +202,6 @@ async fn synonyms_types_and_documents() {
         ("log.retention.ms", "6000", ON_BROKER),
         ("log.retention.ms", "7000", ON_ALL_BROKERS),
         ("log.retention.hours", "24", IN_FILE),
-        ("log.retention.ms", "604800000", BY_DEFAULT),
     ];
     assert_eq!(synonyms.collect::<Vec<_>>(), expected);
     assert_eq!(retention.config_type, 5);
@@ -232,7 +231,8 @@ async fn resources_that_cannot_be_described() {
         (TOPIC, "", 42),
         (BROKER, "2", 42),
         (BROKER, "one", 42),
-        (8, "1", 42),
+        (8, "", 42),
+        (8, "2", 42),
         (0, "", 42),
         (127, "x", 42),
     ];
@@ -332,10 +332,7 @@ async fn edits_that_are_refused() {
             40,
         ),
         (edits(TOPIC, "a", &[("retention.mz", SET, Some("1"))]), 40),
-        (
-            edits(TOPIC, "a", &[("cleanup.policy", SUBTRACT, Some("delete"))]),
-            40,
-        ),
+        (edits(TOPIC, "b@d", &[retention]), 17),
         (
             edits(TOPIC, "a", &[retention, ("segment.bytes", SET, Some("x"))]),
             40,
@@ -343,7 +340,7 @@ async fn edits_that_are_refused() {
         (edits(BROKER, "1", &[("node.id", SET, Some("2"))]), 42),
         (
             edits(BROKER, "1", &[("max.connections", SET, Some("0"))]),
-            40,
+            42,
         ),
         (
             edits(BROKER, "", &[("log.retention.mz", SET, Some("1"))]),

@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use support::{Client, TestBroker};
+use tidelog_protocol_ext::newer;
 use uuid::Uuid;
 
 const NOT_ASKED: i32 = i32::MIN;
@@ -197,6 +198,12 @@ async fn topics_are_created_for_clients_that_allow_it() {
             assert_eq!(refused.topics[0].error_code, 3, "v{version}");
         }
         let request = MetadataRequest::default().with_topics(by_name(&[&name]));
+        let asked = client.call(version, &request).await.topics.remove(0);
+        assert_eq!(
+            (asked.error_code, asked.partitions.len()),
+            (3, 0),
+            "v{version}"
+        );
         let made = client.call(version, &request).await.topics.remove(0);
         assert_eq!(
             (made.error_code, made.partitions.len()),
@@ -217,9 +224,22 @@ async fn topics_are_created_for_clients_that_allow_it() {
         .iter()
         .map(|topic| topic.error_code)
         .collect();
-    assert_eq!(codes, [17, 0, 0, 3]);
+    assert_eq!(codes, [17, 3, 3, 3]);
     let collides = MetadataRequest::default().with_topics(by_name(&["made_by.v0"]));
-    assert_eq!(client.call(13, &collides).await.topics[0].error_code, 17);
+    assert_eq!(client.call(13, &collides).await.topics[0].error_code, 3);
+    let made: Vec<_> = ["fine", "made.by_v0"]
+        .map(|name| {
+            broker
+                .running()
+                .broker
+                .cluster()
+                .view()
+                .image
+                .topic(name)
+                .is_some()
+        })
+        .into();
+    assert_eq!(made, [true, true]);
 }
 
 #[tokio::test]
@@ -384,8 +404,9 @@ async fn the_data_directory_and_its_disk() {
     broker.make_topic("a").await;
     broker.make_topic("b").await;
     let mut client = broker.client().await;
-    for version in 1..=4 {
+    for version in 1..=5 {
         let request = DescribeLogDirsRequest::default().with_topics(None);
+        let request = newer::DescribeLogDirsRequest::from(request);
         let response = client.call(version, &request).await;
         assert_eq!((response.error_code, response.results.len()), (0, 1));
         let dir = &response.results[0];
@@ -398,7 +419,7 @@ async fn the_data_directory_and_its_disk() {
             .collect();
         assert_eq!(sizes, [2, 2]);
         match version {
-            4 => assert!(0 < dir.usable_bytes && dir.usable_bytes <= dir.total_bytes),
+            4.. => assert!(0 < dir.usable_bytes && dir.usable_bytes <= dir.total_bytes),
             _ => assert_eq!((dir.total_bytes, dir.usable_bytes), (-1, -1)),
         }
     }
@@ -474,7 +495,8 @@ async fn producer_ids_that_are_not_given() {
         (Some(""), -1, -1, 42),
         (None, 5, -1, 42),
         (None, -1, 5, 42),
-        (Some("transactional"), -1, -1, 53),
+        // A transaction that would time out at once.
+        (Some("transactional"), -1, -1, 50),
     ];
     for (transactional_id, producer_id, epoch, error) in cases {
         let request = InitProducerIdRequest::default()

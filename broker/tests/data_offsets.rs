@@ -11,6 +11,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
 use support::data::*;
 use support::group::topic_name;
 use support::{Client, TestBroker};
+use tidelog_protocol_ext::newer;
 use tidelog_records::{BatchBuilder, Codec};
 
 /// Topics here keep records of 1970.
@@ -22,6 +23,7 @@ async fn list(
     version: i16,
     request: ListOffsetsRequest,
 ) -> (i16, i64, i64, i32) {
+    let request = newer::ListOffsetsRequest::from(request);
     let answer = client.call(version, &request).await;
     let part = &answer.topics[0].partitions[0];
     (
@@ -46,11 +48,11 @@ async fn special_times_stand_for_places() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.client().await;
     client.make_topic("t", 1, KEPT).await;
-    for version in 1..=10 {
+    for version in 1..=11 {
         let epoch = if version >= 4 { 0 } else { -1 };
         let mut ask = async |time| list(&mut client, version, list_request("t", 0, time)).await;
         assert_eq!(ask(-1).await, (0, 0, -1, epoch), "v{version}");
-        assert_eq!(ask(-2).await, (0, 0, -1, -1), "v{version}");
+        assert_eq!(ask(-2).await, (0, 0, -1, epoch), "v{version}");
         assert_eq!(ask(0).await, (0, -1, -1, -1), "v{version}");
     }
     produce_at(&mut client, Codec::None, &[100, 300]).await;
@@ -66,6 +68,8 @@ async fn special_times_stand_for_places() {
         (-5, 8, (35, -1, -1)),
         (-5, 9, (0, -1, -1)),
         (-6, 10, (35, -1, -1)),
+        (-6, 11, (0, -1, -1)),
+        (-7, 11, (35, -1, -1)),
         (i64::MIN, 10, (35, -1, -1)),
         (0, 1, (0, 0, 100)),
         (100, 5, (0, 0, 100)),

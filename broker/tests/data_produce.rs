@@ -119,7 +119,7 @@ async fn each_error_has_its_code_and_harms_no_neighbour() {
 }
 
 #[tokio::test]
-async fn wrong_acks_unknown_ids_and_transactions_are_refused() {
+async fn wrong_acks_unknown_ids_and_nameless_transactions_are_refused() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.client().await;
     client.make_topic("t", 1, &[]).await;
@@ -143,11 +143,15 @@ async fn wrong_acks_unknown_ids_and_transactions_are_refused() {
     assert_eq!(part.error_code, 53);
     assert_eq!(
         part.error_message.as_deref(),
-        Some("transactions are not available yet")
+        Some("transactional records need a transactional id")
     );
     let named = produce_request(-1, "t", &[(0, batch(&["v"]))])
         .with_transactional_id(Some(TransactionalId(text("me"))));
-    assert_eq!(code(client.call(12, &named).await), 53);
+    assert_eq!(
+        code(client.call(12, &named).await),
+        0,
+        "nothing transactional in it"
+    );
 }
 
 #[tokio::test]

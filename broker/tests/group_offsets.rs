@@ -119,10 +119,11 @@ async fn offsets_are_deleted_unless_somebody_reads_the_topic() {
     let mut client = broker.client().await;
     let delete = |topics: &[&str]| {
         let topics = topics.iter().map(|topic| {
-            let partition = OffsetDeleteRequestPartition::default();
+            let partition =
+                |index| OffsetDeleteRequestPartition::default().with_partition_index(index);
             OffsetDeleteRequestTopic::default()
                 .with_name(topic_name(topic))
-                .with_partitions(vec![partition])
+                .with_partitions([0, 9].map(partition).into())
         });
         OffsetDeleteRequest::default()
             .with_group_id(group_id("g"))
@@ -142,9 +143,16 @@ async fn offsets_are_deleted_unless_somebody_reads_the_topic() {
     let codes: Vec<_> = deleted
         .topics
         .iter()
-        .map(|topic| (topic.name.to_string(), topic.partitions[0].error_code))
+        .map(|topic| {
+            let codes = topic.partitions.iter().map(|p| p.error_code);
+            (topic.name.to_string(), codes.collect::<Vec<_>>())
+        })
         .collect();
-    let expected = [("events", 86), ("other", 0), ("nowhere", 3)];
+    let expected = [
+        ("events", vec![86, 3]),
+        ("nowhere", vec![3, 3]),
+        ("other", vec![0, 3]),
+    ];
     assert_eq!(
         codes,
         expected.map(|(topic, code)| (topic.to_owned(), code))

@@ -166,7 +166,7 @@ async fn one_topic_that_cannot_go_on_holds_no_other() {
     let stopped = wait_for(&broker, second, |status| status.suspended_reason.is_some()).await;
     let reason = stopped.suspended_reason.unwrap();
     assert!(
-        reason.contains(&format!("belongs to topic {first}")),
+        reason.contains(&format!("belongs to topic {first}")) && reason.contains("drop that table"),
         "{reason}"
     );
     assert_eq!(stopped.partitions[0].lake_end, 0);
@@ -234,12 +234,20 @@ async fn a_table_that_somebody_dropped_is_not_made_anew_unasked() {
 async fn what_cannot_be_tiered_says_why() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.client().await;
-    let set = [("tidelog.lake.enable", "true")];
-    let plain = client.make_topic("plain", 1, &set).await;
-    let answer = status(&broker, plain, ACTION_STATUS).await;
-    assert_eq!(answer.error_code, 0);
-    let reason = answer.suspended_reason.unwrap();
-    assert!(reason.contains("tidelog.table.mode"), "{reason}");
+    let lake = ("tidelog.lake.enable", "true");
+    let (mode, key) = (
+        ("tidelog.table.mode", "key_value"),
+        ("tidelog.table.key", "record_key"),
+    );
+    for (set, reason) in [
+        (&[lake][..], "set tidelog.table.mode too"),
+        (&[lake, mode, key], "leave out tidelog.table.key"),
+    ] {
+        let refused = client.try_make_topic("refused", 1, set).await;
+        assert_eq!(refused.error_code, 40);
+        let message = refused.error_message.unwrap();
+        assert!(message.contains(reason), "{message}");
+    }
     let off = client.make_topic("off", 1, &[]).await;
     assert_eq!(status(&broker, off, ACTION_STATUS).await.error_code, 42);
     assert_eq!(

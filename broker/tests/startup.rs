@@ -159,6 +159,13 @@ fn a_data_directory_that_cannot_be_made_is_named() {
         &[&args[..], &FREE].concat(),
         "data directory /proc/tidelog cannot be used",
     );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let args = ["serve", "--data-dir", path];
+    fails_with(
+        &[&args[..], &FREE].concat(),
+        &format!("{path} is not a directory; choose another one with --data-dir"),
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tidelog_protocol_ext::shape::{
 use tidelog_protocol_ext::{WireError, ext, frame};
 
 /// A request and how its answer is read.
-pub(crate) trait Call: Send + Sync {
+pub trait Call: Send + Sync {
     const KEY: i16;
     const NAME: &'static str;
     /// Versions spoken here.
@@ -37,7 +37,7 @@ pub(crate) trait Call: Send + Sync {
 
 /// One of the requests with keys of 16000 and up.
 #[derive(Debug)]
-pub(crate) struct Ours<R>(pub(crate) R);
+pub struct Ours<R>(pub R);
 
 impl<R> Call for Ours<R>
 where
@@ -97,6 +97,8 @@ macro_rules! kafka {
         }
     )*};
 }
+
+mod admin;
 
 kafka! {
     ApiVersionsRequest => API_VERSIONS;

@@ -89,7 +89,10 @@ pub struct BrokerError {
 
 impl BrokerError {
     /// `Ok` for code 0.
-    pub(crate) fn check(
+    ///
+    /// # Errors
+    /// Any other code, as what it is about.
+    pub fn check(
         api: &'static str,
         code: i16,
         message: impl FnOnce() -> String,

@@ -82,3 +82,10 @@ pub use tidelog_protocol_ext::ErrorCode;
 pub use union::{Cut, Lease, UnionPlan};
 #[cfg(feature = "lake")]
 pub use union_read::{UnionCount, UnionRead, UnionStream};
+
+/// One request at a time, for programs that need no tables: Kafka's requests and ours, each in the
+/// newest version both sides know, and answers that were walked before they are believed.
+pub mod wire {
+    pub use crate::api::{Call, Ours};
+    pub use crate::link::Link;
+}

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::error::Result;
 
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     address: String,
     config: Arc<Config>,
     /// Held while connecting: all who need the connection wait for the one attempt.
@@ -28,7 +28,8 @@ struct State {
 }
 
 impl Link {
-    pub(crate) fn new(address: String, config: Arc<Config>) -> Self {
+    /// Connects when first asked.
+    pub fn new(address: String, config: Arc<Config>) -> Self {
         Self {
             address,
             config,
@@ -65,7 +66,10 @@ impl Link {
     }
 
     /// One attempt at a request that lets the broker wait for `wait`.
-    pub(crate) async fn call<C: Call>(&self, request: &C, wait: Duration) -> Result<C::Answer> {
+    ///
+    /// # Errors
+    /// Whatever was in the way; see [`Error::is_transient`](crate::Error::is_transient).
+    pub async fn call<C: Call>(&self, request: &C, wait: Duration) -> Result<C::Answer> {
         let connection = self.connection().await?;
         let within = self.config.request_timeout.saturating_add(wait);
         connection.call(request, within).await

@@ -2,6 +2,7 @@
 
     lake.py BOOTSTRAP write CATALOG FROM TO   produces orders FROM..TO, making the topics if needed
     lake.py BOOTSTRAP check CATALOG TO        PyIceberg and DuckDB read orders 0..TO, each row once
+    lake.py BOOTSTRAP same CATALOG TOPIC      PyIceberg finds each record of a topic once, and nothing else
 
 CATALOG is HOST:PORT of the REST catalog. Order N goes to partition N % 3 of `shop.orders` (typed) and
 of `clicks` (key_value). Prints JSON lines and ends with {"passed": …}.
@@ -14,7 +15,7 @@ import time
 import traceback
 
 import duckdb
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
@@ -163,10 +164,41 @@ def check(_, address, end):
     check_duckdb(attach(address), int(end))
 
 
+def log_rows(bootstrap, topic):
+    """{(partition, offset): hash of key and value} of everything a consumer reads to the end."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    rows, deadline = {}, time.monotonic() + PATIENCE_SECONDS
+    while len(rows) < sum(ends.values()) and time.monotonic() < deadline:
+        for message in consumer.consume(10_000, 0.5):
+            assert not message.error(), message.error()
+            rows[message.partition(), message.offset()] = hash((message.key(), message.value()))
+    assert len(rows) == sum(ends.values()), (len(rows), ends)
+    return rows
+
+
+def same(bootstrap, address, topic):
+    """The table of a key_value topic holds the log's records, each once."""
+    rows = log_rows(bootstrap, topic)
+    catalog = load_catalog("tidelog", type="rest", uri=f"http://{address}")
+    table = wait_for_rows(catalog, f"tidelog.{topic}", len(rows))
+    check_chain(table)
+    found = table.scan().to_arrow().to_pylist()
+    for row in found:
+        place = row["_kafka_partition"], row["_offset"]
+        # Taken out, so that a row that is there twice is not found the second time.
+        assert rows.pop(place, None) == hash((row["_kafka"]["key"], row["value"])), place
+    assert not rows, list(rows)[:3]
+    say = {"rows": len(found), "snapshots": len(table.snapshots())}
+    print(json.dumps(say))
+
+
 def main():
     bootstrap, scenario, *arguments = sys.argv[1:]
     try:
-        {"write": write, "check": check}[scenario](bootstrap, *arguments)
+        {"write": write, "check": check, "same": same}[scenario](bootstrap, *arguments)
     except Exception:
         traceback.print_exc()
         print(json.dumps({"passed": False}))

@@ -28,15 +28,19 @@ enum Program {
 }
 
 impl Program {
-    /// `TIDELOG_COMPAT_BROKER=kafka`, else [`tidelog`].
+    /// `TIDELOG_COMPAT_BROKER=kafka` or `TIDELOG_RECORD=kafka`, else [`tidelog`].
     fn from_env() -> Result<Self> {
-        if std::env::var("TIDELOG_COMPAT_BROKER").is_ok_and(|name| name == "kafka") {
+        let names = ["TIDELOG_COMPAT_BROKER", "TIDELOG_RECORD"];
+        if names
+            .iter()
+            .any(|name| std::env::var(name).is_ok_and(|value| value == "kafka"))
+        {
             return Ok(Self::Kafka);
         }
         tidelog().map(Self::Tidelog)
     }
 
-    fn command(&self, data: &Path, port: u16, catalog_port: u16) -> Command {
+    fn command(&self, data: &Path, port: u16, catalog_port: u16, settings: &[String]) -> Command {
         match self {
             Self::Tidelog(path) => {
                 let mut command = Command::new(path);
@@ -45,11 +49,14 @@ impl Program {
                     .args(["--catalog", &address(catalog_port)])
                     .arg("--data-dir")
                     .arg(data);
+                for setting in settings {
+                    command.args(["--set", setting]);
+                }
                 command
             }
             Self::Kafka => {
                 let mut command = Command::new(workspace().join("bench/kafka/start.sh"));
-                command.arg(data).arg(port.to_string());
+                command.arg(data).arg(port.to_string()).args(settings);
                 command
             }
         }
@@ -62,6 +69,8 @@ pub struct Broker {
     program: Program,
     port: u16,
     catalog_port: u16,
+    data: PathBuf,
+    settings: Vec<String>,
     home: TempDir,
     process: Option<Child>,
 }
@@ -69,13 +78,43 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker on an empty data folder and waits until it serves.
     pub fn start() -> Result<Self> {
+        let home = home()?;
+        let data = home.path().join("data");
+        Self::start_in(Program::from_env()?, home, data, &[])
+    }
+
+    /// The same with its data on a disk of the caller's.
+    pub fn start_on(disk: &Path) -> Result<Self> {
+        Self::start_in(Program::from_env()?, home()?, disk.join("data"), &[])
+    }
+
+    /// Apache Kafka, whatever is tested: the other end of a story with two brokers.
+    pub fn start_kafka() -> Result<Self> {
+        let home = home()?;
+        let data = home.path().join("data");
+        Self::start_in(Program::Kafka, home, data, &[])
+    }
+
+    /// With settings `key=value`: those for both brokers, then those of the one that starts.
+    pub fn start_with(both: &[&str], kafka: &[&str], tidelog: &[&str]) -> Result<Self> {
+        let program = Program::from_env()?;
+        let own = match program {
+            Program::Kafka => kafka,
+            Program::Tidelog(_) => tidelog,
+        };
+        let home = home()?;
+        let data = home.path().join("data");
+        Self::start_in(program, home, data, &[both, own].concat())
+    }
+
+    fn start_in(program: Program, home: TempDir, data: PathBuf, settings: &[&str]) -> Result<Self> {
         let mut broker = Self {
-            program: Program::from_env()?,
+            program,
             port: free_port()?,
             catalog_port: free_port()?,
-            home: tempfile::Builder::new()
-                .prefix("tidelog-compat-")
-                .tempdir()?,
+            data,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            home,
             process: None,
         };
         broker.restart()?;
@@ -90,6 +129,11 @@ impl Broker {
     /// `HOST:PORT` of the Iceberg catalog, the same for the life of this value.
     pub fn catalog_address(&self) -> String {
         address(self.catalog_port)
+    }
+
+    /// The folder the broker keeps everything in.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     pub fn is_kafka(&self) -> bool {
@@ -108,7 +152,7 @@ impl Broker {
             .open(self.log_path())?;
         let mut process = self
             .program
-            .command(&self.home.path().join("data"), self.port, self.catalog_port)
+            .command(&self.data, self.port, self.catalog_port, &self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -203,6 +247,12 @@ pub fn tidelog() -> Result<PathBuf> {
         .max();
     let (_, path) = built.context("no tidelog binary: run `cargo build -p tidelog`")?;
     Ok(path)
+}
+
+/// For what a broker says, and its data unless they are elsewhere.
+fn home() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    Ok(builder.prefix("tidelog-compat-").tempdir()?)
 }
 
 fn address(port: u16) -> String {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::{advertised, workspace};
 
 /// Seconds for one scenario; the first one of a family may download its libraries.
 const SCENARIO_SECONDS: &str = "300";
@@ -29,6 +29,8 @@ pub struct Client {
 
 /// librdkafka through confluent-kafka.
 pub const CONFLUENT: Client = python("confluent", &["confluent"]);
+/// The same of 2022, built once.
+pub const CONFLUENT_OLD: Client = python("confluent-old", &["confluent-old"]);
 pub const KAFKA_PYTHON: Client = python("kafka-python", &["kafka-python"]);
 pub const AIOKAFKA: Client = python("aiokafka", &["aiokafka"]);
 /// Apache's own client, the strictest decoder.
@@ -36,6 +38,12 @@ pub const JAVA: Client = Client {
     name: "java",
     program: "java/run.sh",
     library: &["current"],
+};
+/// The last of the 3.x line, which most applications still carry.
+pub const JAVA_3: Client = Client {
+    name: "java-3",
+    program: "java/run.sh",
+    library: &["three"],
 };
 /// The same of 2021, for old API versions.
 pub const JAVA_OLD: Client = Client {
@@ -58,6 +66,12 @@ pub const SARAMA: Client = Client {
     program: "go/run.sh",
     library: &["sarama"],
 };
+/// segmentio/kafka-go, which speaks the oldest versions of all.
+pub const KAFKA_GO: Client = Client {
+    name: "kafka-go",
+    program: "go/run.sh",
+    library: &["kafka-go"],
+};
 /// Debian's build with a librdkafka years older than confluent-kafka's.
 pub const KCAT: Client = Client {
     name: "kcat",
@@ -69,6 +83,19 @@ pub const KCAT: Client = Client {
 pub const LAKE: Client = Client {
     name: "lake",
     program: "../python_lake/run.sh",
+    library: &[],
+};
+
+/// Kafka's command-line tools, Streams, Connect and MirrorMaker, driven in one JVM each.
+pub const FRAMEWORKS: Client = Client {
+    name: "frameworks",
+    program: "frameworks/run.sh",
+    library: &[],
+};
+/// Flink SQL on a cluster within one JVM.
+pub const FLINK: Client = Client {
+    name: "flink",
+    program: "flink/run.sh",
     library: &[],
 };
 
@@ -142,6 +169,21 @@ impl Client {
         Ok(Verdict::of(output))
     }
 
+    /// Like [`Client::expect`] where the broker serves these APIs; says so where it does not, which is
+    /// for what is still being built.
+    #[track_caller]
+    pub fn expect_once_served(&self, bootstrap: &str, apis: &[i16], scenarios: &[&str]) {
+        let missing = advertised::missing(bootstrap, apis).expect("ApiVersions");
+        if missing.is_empty() {
+            self.expect(bootstrap, scenarios);
+        } else {
+            println!(
+                "{} was not asked {scenarios:?}: APIs {missing:?} are not served",
+                self.name
+            );
+        }
+    }
+
     /// Runs scenarios one after another; panics with all the client said at the first that fails.
     #[track_caller]
     pub fn expect(&self, bootstrap: &str, scenarios: &[&str]) {
@@ -165,11 +207,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn start(bootstrap: &str, topic: &str, partitions: u32) -> Result<Self> {
+    /// Writes to a new topic with these configs.
+    pub fn start(
+        bootstrap: &str,
+        topic: &str,
+        partitions: u32,
+        configs: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut process = Command::new("timeout")
             .arg("1200")
             .arg(program("python/ledger.sh"))
             .args([bootstrap, topic, &partitions.to_string()])
+            .args(
+                configs
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null()) // The library tells of every lost connection.

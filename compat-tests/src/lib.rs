@@ -1,14 +1,18 @@
 //! Runs the real `tidelog` binary against clients nobody here wrote.
 //!
 //! [`broker`] starts, kills and restarts a broker; [`foreign`] runs one scenario of one client program
-//! from `clients/` against it. A story file under `tests/` joins the two. The clients' verdict is
+//! from `clients/` against it; [`advertised`] asks a broker what it serves;
+//! [`power`] is a disk whose power can be cut. A story file under `tests/` joins the two. The clients' verdict is
 //! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
 //! runs every story against that instead.
 //!
 //! Nothing is skipped silently: a missing toolchain fails the test that needs it.
 
+pub mod advertised;
 pub mod broker;
+pub mod differential;
 pub mod foreign;
+pub mod power;
 
 use std::path::{Path, PathBuf};
 

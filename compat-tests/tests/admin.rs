@@ -36,6 +36,11 @@ fn java_of_2021() {
 }
 
 #[test]
+fn java_3() {
+    check(JAVA_3);
+}
+
+#[test]
 fn kafkajs() {
     check(KAFKAJS);
 }
@@ -48,4 +53,9 @@ fn franz_go() {
 #[test]
 fn sarama() {
     check(SARAMA);
+}
+
+#[test]
+fn kafka_go() {
+    check(KAFKA_GO);
 }

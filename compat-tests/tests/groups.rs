@@ -15,6 +15,11 @@ fn confluent() {
 }
 
 #[test]
+fn confluent_of_2022() {
+    check(CONFLUENT_OLD);
+}
+
+#[test]
 fn kafka_python() {
     check(KAFKA_PYTHON);
 }
@@ -35,6 +40,11 @@ fn java_of_2021() {
 }
 
 #[test]
+fn java_3() {
+    check(JAVA_3);
+}
+
+#[test]
 fn kafkajs() {
     check(KAFKAJS);
 }
@@ -47,6 +57,11 @@ fn franz_go() {
 #[test]
 fn sarama() {
     check(SARAMA);
+}
+
+#[test]
+fn kafka_go() {
+    check(KAFKA_GO);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn acknowledged_records_survive_kills() {
     let mut random = StdRng::seed_from_u64(seed);
 
     let mut broker = Broker::start().expect("broker");
-    let ledger = Ledger::start(&broker.address(), "ledger", 4).expect("producer");
+    let ledger = Ledger::start(&broker.address(), "ledger", 4, &[]).expect("producer");
     ledger.progress(PATIENCE).expect("first acknowledgements");
     for kill in 1..=kills {
         std::thread::sleep(Duration::from_millis(random.random_range(20..1200)));

@@ -26,6 +26,11 @@ fn confluent() {
 }
 
 #[test]
+fn confluent_of_2022() {
+    check(CONFLUENT_OLD, ALL);
+}
+
+#[test]
 fn kafka_python() {
     check(KAFKA_PYTHON, ALL);
 }
@@ -46,6 +51,11 @@ fn java_of_2021() {
 }
 
 #[test]
+fn java_3() {
+    check(JAVA_3, ALL);
+}
+
+#[test]
 fn kafkajs() {
     check(KAFKAJS, ALL);
 }
@@ -58,6 +68,11 @@ fn franz_go() {
 #[test]
 fn sarama() {
     check(SARAMA, ALL);
+}
+
+#[test]
+fn kafka_go() {
+    check(KAFKA_GO, &["roundtrip", "batches", "acks", "offsets"]);
 }
 
 #[test]
@@ -75,7 +90,15 @@ fn every_client_reads_what_librdkafka_wrote() {
     assert!(written.passed(), "{written}");
     let digest = written.texts("digest")[0];
     for topic in written.texts("topic") {
-        for reader in [KAFKA_PYTHON, AIOKAFKA, JAVA, KAFKAJS, FRANZ, SARAMA] {
+        for reader in [
+            KAFKA_PYTHON,
+            AIOKAFKA,
+            JAVA,
+            KAFKAJS,
+            FRANZ,
+            SARAMA,
+            KAFKA_GO,
+        ] {
             let read = reader
                 .run(&broker.address(), "digest", &[topic])
                 .expect("client program");

@@ -22,16 +22,38 @@
 //!
 //! In return a machine promises that each token is answered at most once, and that a token not
 //! answered by its own decision is answered by a later one, unless it is cancelled first.
+//!
+//! An effect outside the log (a marker to be written elsewhere) is a reply too: whoever carries it
+//! out keeps a call waiting in the machine, so the effect leaves when its record is durable, and a
+//! machine that was rebuilt offers it again.
+
+use crate::producer::Producer;
 
 /// Names one caller that waits for a reply. Chosen by the driver, unique among outstanding calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
+/// The kind of batch a record travels in.
+///
+/// Consecutive records of a decision that share an envelope may share a batch; records of different
+/// envelopes never do, and a marker is alone in its own. The bytes of a record do not depend on its
+/// envelope, so a reader needs both: the driver takes the envelope from the batch header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Envelope {
+    /// A batch without a producer.
+    Plain,
+    /// A transactional batch of this producer, without sequence numbers: the records count once a
+    /// commit marker of the producer follows.
+    Transaction(Producer),
+    /// A control batch of this producer: the record is the marker that ends its transaction.
+    Marker(Producer),
+}
+
 /// What to write, and whom to answer once it is durable.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "records have to be appended and replies delivered"]
 pub struct Decision<Record, Reply> {
-    /// To be appended in this order, as one atomic batch.
+    /// To be appended in this order, each in its [`Envelope`], all or none.
     pub records: Vec<Record>,
     /// Answers to this call or to callers parked earlier.
     pub replies: Vec<(Token, Reply)>,
@@ -70,6 +92,11 @@ pub trait Machine {
     type Record;
     /// What callers get.
     type Reply;
+
+    /// How a record is to be appended.
+    fn envelope(_record: &Self::Record) -> Envelope {
+        Envelope::Plain
+    }
 
     /// Decides on applied state. May change volatile state only: timers, waiting callers.
     fn decide(

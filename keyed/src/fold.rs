@@ -29,6 +29,30 @@ pub(crate) struct Decoded {
     pub passed_over: usize,
 }
 
+/// A part of the log as the table is to see it.
+#[derive(Debug, Clone, Default)]
+pub struct Chunk {
+    /// Whole batches in offset order, several side by side in one piece if it likes. What lies between
+    /// them holds nothing: aborted records, or what compaction left empty.
+    pub pieces: Vec<Bytes>,
+    /// The next offset; behind the last batch, nothing below it is to be folded either.
+    pub end: Offset,
+}
+
+impl Chunk {
+    /// Batches, and nothing behind them.
+    pub fn of(pieces: Vec<Bytes>) -> Self {
+        let last = pieces
+            .last()
+            .cloned()
+            .and_then(|piece| batches(piece).last());
+        let end = last
+            .and_then(|batch| span(&batch).ok())
+            .map_or(0, |(_, end)| end);
+        Self { pieces, end }
+    }
+}
+
 /// First offset of a batch and the next one after its last.
 pub(crate) fn span(batch: &[u8]) -> Result<(Offset, Offset), FoldError> {
     let header = BatchHeader::read(batch).ok_or(FoldError::NoBatch)?;

@@ -37,7 +37,7 @@ mod table;
 pub use admit::{Refused, RefusedBecause, admit};
 pub use engine::{EngineError, EngineStore, KeyEngine, KeySnapshot};
 pub use fjall_engine::{FjallOptions, FjallStore, INDEX_DIRECTORY};
-pub use fold::FoldError;
+pub use fold::{Chunk, FoldError};
 pub use open::{Home, OpenError, Opened, Start, Unfit, open};
 pub use partitioner::{Rule, RuleSet, WrongBucket};
 pub use row::{Change, KEY_BYTES_MAX, KeyError, Row, check_key};

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use tidelog_storage::ids::{Offset, PartitionId};
 
 use crate::engine::{EngineError, KeyEngine, KeySnapshot};
-use crate::fold::{self, FoldError};
+use crate::fold::{self, Chunk, FoldError};
 use crate::overlay::Overlay;
 use crate::row::Row;
 
@@ -188,21 +188,26 @@ impl KeyedTable {
     /// compaction left empty.
     pub fn skip_to(&self, end: Offset) {
         let _one_at_a_time = self.folding.lock();
+        self.pass_over(end);
+    }
+
+    /// The same for who folds already.
+    fn pass_over(&self, end: Offset) {
         let mut state = self.state.write();
         state.folded_to = state.folded_to.max(end);
     }
 
-    /// Folds the log up to `end`, which is stable. `read` answers whole batches from the one that
-    /// holds an offset on, several side by side in one piece if it likes, and may go beyond `end`:
-    /// what lies there is folded, too, and waits in the overlay. The overlay is flushed whenever it
-    /// is over its budget, so memory stays bounded however far behind the table is.
+    /// Folds the log up to `end`, which is stable. `read` answers a [`Chunk`] of it from the batch that
+    /// holds an offset on, and may go beyond `end`: what lies there is folded, too, and waits in the
+    /// overlay. The overlay is flushed whenever it is over its budget, so memory stays bounded however
+    /// far behind the table is.
     ///
     /// Any number of callers may ask for this at the same time: the first one does the work for
     /// all, the others find it done.
     pub fn catch_up<E: std::error::Error + 'static>(
         &self,
         end: Offset,
-        mut read: impl FnMut(Offset) -> Result<Vec<Bytes>, E>,
+        mut read: impl FnMut(Offset) -> Result<Chunk, E>,
     ) -> Result<(), CatchUpError<E>> {
         self.advance(end);
         let _one_at_a_time = self.folding.lock();
@@ -211,12 +216,14 @@ impl KeyedTable {
             if at >= end {
                 return Ok(());
             }
-            for piece in read(at).map_err(CatchUpError::Read)? {
-                for batch in fold::batches(piece) {
-                    self.fold_next(&batch)?;
-                    while !self.has_room() && self.flush_step(self.options.step_bytes)?.more {}
-                }
+            let chunk = read(at).map_err(CatchUpError::Read)?;
+            for batch in chunk.pieces.into_iter().flat_map(fold::batches) {
+                let (base, _) = fold::span(&batch)?;
+                self.pass_over(base);
+                self.fold_next(&batch)?;
+                while !self.has_room() && self.flush_step(self.options.step_bytes)?.more {}
             }
+            self.pass_over(chunk.end);
             if self.folded_to() == at {
                 return Err(CatchUpError::Missing { at, end });
             }

@@ -21,10 +21,11 @@ use crate::shape::Span;
 
 pub mod columnar_fetch;
 pub mod describe_table;
+pub mod import_records;
 pub mod lookup;
 pub mod tier_status;
 pub mod union_read_offsets;
-mod wire;
+pub(crate) mod wire;
 
 pub use wire::{Misread, Wire};
 
@@ -47,6 +48,7 @@ pub const APIS: &[(i16, &str, Span)] = &[
     api::<union_read_offsets::UnionReadOffsetsRequest>(),
     api::<describe_table::DescribeTableRequest>(),
     api::<tier_status::TierStatusRequest>(),
+    api::<import_records::ImportRecordsRequest>(),
 ];
 
 /// A whole request frame as chunks for one vectored write.

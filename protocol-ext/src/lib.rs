@@ -10,7 +10,8 @@
 //!
 //! Kafka's own messages are the structs of the `kafka-protocol` crate. Its generated decoders
 //! trust the counts they read, so nothing reaches them before [`shape`] has walked the same bytes.
-//! [`ext`] holds the messages that are ours (keys 16000 and up).
+//! [`newer`] adds the versions that crate does not have yet; [`ext`] holds the messages that are ours
+//! (keys 16000 and up).
 //!
 //! # Promises
 //!
@@ -28,6 +29,7 @@ pub mod ext;
 pub mod fetch_response;
 pub mod frame;
 pub mod header;
+pub mod newer;
 pub mod primitives;
 mod rope;
 pub mod shape;

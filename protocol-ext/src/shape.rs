@@ -65,9 +65,11 @@ pub enum Kind {
     Bool,
     Int8,
     Int16,
+    UInt16,
     Int32,
     UInt32,
     Int64,
+    Float64,
     Uuid,
     String,
     Bytes,
@@ -175,8 +177,8 @@ macro_rules! field_constructors {
 }
 
 field_constructors!(
-    boolean: Bool, int8: Int8, int16: Int16, int32: Int32, int64: Int64, uuid: Uuid,
-    string: String, bytes: Bytes
+    boolean: Bool, int8: Int8, int16: Int16, uint16: UInt16, int32: Int32, int64: Int64,
+    float64: Float64, uuid: Uuid, string: String, bytes: Bytes
 );
 
 /// A field holding one struct.
@@ -346,9 +348,9 @@ impl Kind {
     pub const fn width(self) -> Option<usize> {
         Some(match self {
             Kind::Bool | Kind::Int8 => 1,
-            Kind::Int16 => 2,
+            Kind::Int16 | Kind::UInt16 => 2,
             Kind::Int32 | Kind::UInt32 => 4,
-            Kind::Int64 => 8,
+            Kind::Int64 | Kind::Float64 => 8,
             Kind::Uuid => 16,
             _ => return None,
         })

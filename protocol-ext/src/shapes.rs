@@ -1,11 +1,16 @@
 //! The shapes of the requests we read, one table per subject.
 //!
-//! Versions and nullability follow Kafka's message schemas; the ranges are those the
-//! `kafka-protocol` crate decodes, which is not always what it claims in `valid_versions()`.
+//! Versions and nullability follow Kafka's message schemas; the ranges are those that can be decoded: by
+//! the `kafka-protocol` crate, which is not always what it claims in `valid_versions()`, and by
+//! [`newer`](crate::newer).
 
+mod acl;
 mod admin;
 mod data;
 mod group;
+mod quorum;
+mod quota;
+mod replica;
 mod session;
 mod topic;
 mod transaction;
@@ -37,17 +42,38 @@ pub const ALL: &[&Shape] = &[
     &transaction::ADD_PARTITIONS_TO_TXN,
     &transaction::ADD_OFFSETS_TO_TXN,
     &transaction::END_TXN,
+    &transaction::WRITE_TXN_MARKERS,
     &transaction::TXN_OFFSET_COMMIT,
+    &acl::DESCRIBE_ACLS,
+    &acl::CREATE_ACLS,
+    &acl::DELETE_ACLS,
     &admin::DESCRIBE_CONFIGS,
     &admin::ALTER_CONFIGS,
+    &replica::ALTER_REPLICA_LOG_DIRS,
     &admin::DESCRIBE_LOG_DIRS,
     &session::SASL_AUTHENTICATE,
     &topic::CREATE_PARTITIONS,
     &group::DELETE_GROUPS,
+    &replica::ELECT_LEADERS,
     &admin::INCREMENTAL_ALTER_CONFIGS,
+    &replica::ALTER_PARTITION_REASSIGNMENTS,
+    &replica::LIST_PARTITION_REASSIGNMENTS,
     &group::OFFSET_DELETE,
+    &quota::DESCRIBE_CLIENT_QUOTAS,
+    &quota::ALTER_CLIENT_QUOTAS,
+    &quorum::DESCRIBE_QUORUM,
+    &quorum::UPDATE_FEATURES,
     &admin::DESCRIBE_CLUSTER,
+    &transaction::DESCRIBE_PRODUCERS,
+    &quorum::UNREGISTER_BROKER,
+    &transaction::DESCRIBE_TRANSACTIONS,
+    &transaction::LIST_TRANSACTIONS,
+    &group::CONSUMER_GROUP_HEARTBEAT,
+    &group::CONSUMER_GROUP_DESCRIBE,
+    &admin::LIST_CONFIG_RESOURCES,
     &topic::DESCRIBE_TOPIC_PARTITIONS,
+    &quorum::ADD_RAFT_VOTER,
+    &quorum::REMOVE_RAFT_VOTER,
 ];
 
 /// The shape of the request with this API key.

@@ -1,12 +1,14 @@
 //! The encoder: records in, one batch out.
 //!
 //! An uncompressed batch has the bytes that Java's client would produce: the base timestamp is the
-//! first record's, deltas count from it, the max timestamp is the greatest one or, for
+//! first record's (or a delete horizon), deltas count from it, the max timestamp is the greatest one or, for
 //! LogAppendTime, the append time.
 
 use bytes::Bytes;
 
-use crate::header::{APPEND_TIME_BIT, CONTROL_BIT, CRC_AT, CRC_COVERS_FROM, TRANSACTIONAL_BIT};
+use crate::header::{
+    APPEND_TIME_BIT, CONTROL_BIT, CRC_AT, CRC_COVERS_FROM, DELETE_HORIZON_BIT, TRANSACTIONAL_BIT,
+};
 use crate::{BatchHeader, Codec, CodecError, HEADER_LEN, Header, LOG_OVERHEAD, codec, varint};
 
 /// Why a record or a batch cannot be encoded.
@@ -23,8 +25,8 @@ pub enum BuildError {
     Codec(#[from] CodecError),
 }
 
-/// Builds one batch. Settings may come at any time before [`finish`](Self::finish); a failed
-/// append changes nothing.
+/// Builds one batch. Settings may come at any time before [`finish`](Self::finish), the
+/// [`delete_horizon`](Self::delete_horizon) excepted; a failed append changes nothing.
 #[derive(Debug, Clone)]
 pub struct BatchBuilder {
     /// Length, crc and codec bits are filled in at the end; `max_timestamp` grows by record.
@@ -32,6 +34,7 @@ pub struct BatchBuilder {
     codec: Codec,
     level: Option<i32>,
     append_time: Option<i64>,
+    delete_horizon: Option<i64>,
     /// Room for the header, then the records.
     bytes: Vec<u8>,
 }
@@ -66,6 +69,7 @@ impl BatchBuilder {
             codec: Codec::None,
             level: None,
             append_time: None,
+            delete_horizon: None,
             bytes,
         }
     }
@@ -113,6 +117,14 @@ impl BatchBuilder {
     /// Marks it as the broker's own, for markers; applications never see it.
     pub fn control(mut self) -> Self {
         self.header.attributes |= CONTROL_BIT;
+        self
+    }
+
+    /// Stamps the time (ms) from which on compaction may drop the batch's tombstones or marker. It
+    /// takes the place of the base timestamp, so set it before the first record.
+    pub fn delete_horizon(mut self, horizon: i64) -> Self {
+        self.header.attributes |= DELETE_HORIZON_BIT;
+        self.delete_horizon = Some(horizon);
         self
     }
 
@@ -168,10 +180,10 @@ impl BatchBuilder {
             });
         }
         let first = self.header.record_count == 0;
-        let base_timestamp = if first {
-            timestamp
-        } else {
-            self.header.base_timestamp
+        let base_timestamp = match self.delete_horizon {
+            Some(horizon) => horizon,
+            None if first => timestamp,
+            None => self.header.base_timestamp,
         };
         let timestamp_delta = timestamp.wrapping_sub(base_timestamp);
         let headers = headers.into_iter();
@@ -239,6 +251,7 @@ impl BatchBuilder {
             codec,
             level,
             append_time,
+            delete_horizon: _,
             mut bytes,
         } = self;
         if codec != Codec::None && header.record_count > 0 {

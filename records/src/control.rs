@@ -9,7 +9,10 @@
 
 use bytes::Bytes;
 
-use crate::{BatchBuilder, BuildError};
+use crate::{BatchBuilder, BuildError, Records, RecordsError};
+
+/// Most decompressed bytes of a control batch that are looked at. Kafka's take 17, uncompressed.
+const CONTROL_BYTES_MAX: usize = 4 << 10;
 
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +47,31 @@ pub enum MarkerError {
     Type(i16),
 }
 
+/// Why a control batch is not a transaction marker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Its records cannot be had.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// Its record is something else.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+}
+
 impl TxnMarker {
+    /// The marker in a control batch. `None`: compaction took its record, and with it all meaning.
+    ///
+    /// # Errors
+    /// [`ControlError`]. That `batch` is a control batch at all is the caller's to know.
+    pub fn of_batch(batch: &Bytes) -> Result<Option<Self>, ControlError> {
+        let records = Records::open(batch, CONTROL_BYTES_MAX)?;
+        let Some(record) = records.iter().next() else {
+            return Ok(None);
+        };
+        let record = record.map_err(RecordsError::from)?;
+        Ok(Some(Self::decode(record.key, record.value)?))
+    }
+
     /// Reads the key and value of a control batch's record.
     ///
     /// # Errors

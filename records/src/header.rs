@@ -29,6 +29,7 @@ const CODEC_MASK: i16 = 0x07;
 pub(crate) const APPEND_TIME_BIT: i16 = 0x08;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 0x10;
 pub(crate) const CONTROL_BIT: i16 = 0x20;
+pub(crate) const DELETE_HORIZON_BIT: i16 = 0x40;
 
 /// A batch header, copied out of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +143,12 @@ impl BatchHeader {
     /// True for transaction markers, which applications never see.
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
+    }
+
+    /// From when on compaction may drop the batch's tombstones, or its transaction marker, in
+    /// milliseconds; `None` if compaction has not stamped it (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
     /// True when a producer id stands in the batch (idempotent or transactional producer).

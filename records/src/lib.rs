@@ -4,6 +4,7 @@
 //! produce ─► validate::check ─► validate::validate_records ─► patch ─► stored verbatim
 //! read    ─► Records::open (decompress once) ─► RecordIter ─► Record, borrowed
 //! write   ─► BatchBuilder (or control::TxnMarker::to_batch) ─► bytes
+//! compact ─► compact::retain, compact::without_records ─► bytes
 //! ```
 //!
 //! Promises:
@@ -21,6 +22,7 @@
 
 mod build;
 pub mod codec;
+pub mod compact;
 pub mod control;
 mod header;
 mod iter;

@@ -329,3 +329,22 @@ fn markers_of_later_versions_and_other_kinds() {
         Err(MarkerError::Short)
     );
 }
+
+#[test]
+fn a_control_batch_says_what_its_marker_says_or_nothing_any_more() {
+    let marker = TxnMarker {
+        outcome: Outcome::Abort,
+        coordinator_epoch: 8,
+    };
+    let batch = marker.to_batch(1, 0, 5, 0, 7).unwrap();
+    assert_eq!(TxnMarker::of_batch(&batch), Ok(Some(marker)));
+    let hollow = BatchBuilder::new().producer(1, 0, -1).control().finish();
+    assert_eq!(TxnMarker::of_batch(&hollow.unwrap()), Ok(None));
+    let mut other = BatchBuilder::new().producer(1, 0, -1).control();
+    other
+        .append(7, Some(&[0, 0, 0, 4]), Some(&[0; 6]), [])
+        .unwrap();
+    let other = TxnMarker::of_batch(&other.finish().unwrap());
+    assert_eq!(other, Err(MarkerError::Type(4).into()));
+    assert!(TxnMarker::of_batch(&batch.slice(..batch.len() - 1)).is_err());
+}

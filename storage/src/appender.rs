@@ -1,12 +1,13 @@
 //! The one owner of appends: judges, gives offsets, builds slots, and answers when they are durable.
 //!
 //! ```text
-//! Append … ─▶ admit (sequence, standing) ─▶ reserve space ─▶ offsets ─▶ one slot ─▶ publish
-//!                                                                         └▶ Written, until synced
+//! Request … ─▶ reserve space ─▶ admit (standing, producer, transaction) ─▶ offsets ─▶ one slot ─▶ publish
+//!                                                                             └▶ Written, until synced
 //! ```
 //! No I/O happens between giving an offset and writing it, and space is reserved before either, so
 //! an offset that was given is in the log unless the disk itself failed; after that nothing more is
-//! written.
+//! written. Markers that end transactions are requests like any other: on a full disk they are
+//! refused, too, since the coordinator's own record that goes before them would be.
 
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use bytes::Bytes;
 use tidelog_records::BatchHeader;
 
 use crate::ids::{Offset, Timestamp};
-use crate::partition::{AppendState, BatchRef, Partition, Run, Standing};
-use crate::producers::{Sequence, SequenceError};
+use crate::manifest::ProducerBatch;
+use crate::partition::{AppendState, BatchRef, Partition, Run, Slot, Standing};
+use crate::producers::{Entry, ProducerError, Sequence, SequenceError};
+use crate::request::{Origin, Refusal, Request};
 use crate::store::{FlushMode, Store};
-use crate::wal::{EntryKind, SlotBuilder, TakeError, WalWriter, slot_len};
+use crate::wal::{EntryKind, Placed, SlotBuilder, TakeError, WalWriter, slot_len};
 
 /// When an append is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,12 @@ pub struct Append {
 /// Takes the answers of appends. Called on storage's threads: note it and return.
 pub trait AppendSink: Send + Sync {
     fn appended(&self, tag: usize, outcome: Result<Appended, AppendError>);
+
+    /// Told instead of [`appended`](Self::appended) where a [`Request`] is against the rules of
+    /// transactions or of imports. Nothing was written. Who makes no such request need not listen.
+    fn refused(&self, tag: usize, refusal: Refusal) {
+        self.appended(tag, Err(AppendError::Storage(refusal.to_string())));
+    }
 }
 
 /// Where a batch went.
@@ -99,9 +108,15 @@ impl Written {
 
     /// The slot may or may not survive: answers so.
     pub fn fail(self, error: &AppendError) {
-        for answer in self.answers {
-            answer.sink.appended(answer.tag, Err(error.clone()));
-        }
+        self.answers
+            .into_iter()
+            .for_each(|answer| answer.fail(error));
+    }
+}
+
+impl Answer {
+    fn fail(self, error: &AppendError) {
+        self.sink.appended(self.tag, Err(error.clone()));
     }
 }
 
@@ -112,7 +127,7 @@ pub enum GroupOutcome {
     /// Nothing to wait for: every append was answered.
     Settled,
     /// The WAL's budget is used up; here is the group again, untouched.
-    WaitForSpace(Vec<Append>),
+    WaitForSpace(Vec<Request>),
 }
 
 /// Owner of the WAL's writing end.
@@ -123,7 +138,9 @@ pub struct Appender {
 
 struct Admitted {
     append: Append,
-    base_offset: Offset,
+    origin: Origin,
+    /// As in the batch, with its offset.
+    placed: BatchHeader,
     epoch: i32,
     log_start: Offset,
 }
@@ -145,20 +162,21 @@ impl Appender {
     }
 
     /// Writes a group as one slot. An error is the end of this WAL: the caller fails everything.
-    pub fn append(&mut self, group: Vec<Append>) -> Result<GroupOutcome, AppendError> {
-        let bytes: usize = group.iter().map(|append| append.batch.len()).sum();
+    pub fn append(&mut self, group: Vec<Request>) -> Result<GroupOutcome, AppendError> {
+        let bytes: usize = group.iter().map(|request| request.append.batch.len()).sum();
         match self.writer.reserve(slot_len(group.len(), bytes)) {
             Ok(()) => {}
             Err(TakeError::Budget) => return Ok(GroupOutcome::WaitForSpace(group)),
             Err(TakeError::NoSpace(error)) => {
-                refuse_all(group, &AppendError::NoSpace(error.to_string()));
+                let error = AppendError::NoSpace(error.to_string());
+                group.into_iter().for_each(|request| request.fail(&error));
                 return Ok(GroupOutcome::Settled);
             }
         }
         let mut answers = Vec::new();
         let mut admitted = Vec::with_capacity(group.len());
-        for append in group {
-            admit(append, &mut admitted, &mut answers);
+        for request in group {
+            admit(request, &mut admitted, &mut answers);
         }
         if admitted.is_empty() {
             return Ok(self.only_answers(answers));
@@ -191,17 +209,16 @@ impl Appender {
         let mut builder = SlotBuilder::new(admitted.len(), appended_bytes);
         let positions: Vec<u32> = admitted
             .iter()
-            .map(|a| {
-                let id = a.append.partition.id;
-                builder.push_batch(id, &a.append.batch, a.base_offset, a.epoch)
-            })
+            .map(|a| builder.push_batch(a.append.partition.id, &a.in_slot()))
             .collect();
-        let storage = |error: std::io::Error| AppendError::Storage(error.to_string());
         let (place, _, bytes) = match self.writer.write(builder) {
             Ok(written) => written,
             Err(error) => {
-                let error = storage(error);
-                refuse_all(admitted.into_iter().map(|a| a.append).collect(), &error);
+                let error = AppendError::Storage(error.to_string());
+                for Admitted { append, .. } in admitted {
+                    append.sink.appended(append.tag, Err(error.clone()));
+                }
+                answers.into_iter().for_each(|answer| answer.fail(&error));
                 return Err(error);
             }
         };
@@ -209,27 +226,16 @@ impl Appender {
         let number = place.number;
         let slot = self.store.memory.hold(place, bytes);
         let written_is_durable = self.store.options.flush_mode == FlushMode::Os;
-        let mut ends = Vec::new();
-        let mut from = 0;
-        for of_partition in admitted.chunk_by(|a, b| a.append.partition.id == b.append.partition.id)
-        {
-            let positions = &positions[from..from + of_partition.len()];
-            from += of_partition.len();
-            let run = run_of(Arc::clone(&slot), of_partition, positions);
-            let partition = &of_partition[0].append.partition;
-            ends.push((Arc::clone(partition), run.end_offset));
-            let epoch = of_partition[0].epoch;
-            partition.publish(Arc::new(run), epoch, written_is_durable);
-        }
+        let ends = publish(&slot, &admitted, &positions, written_is_durable);
         for Admitted {
             append,
-            base_offset,
+            placed,
             log_start,
             ..
         } in admitted
         {
             let appended = Appended {
-                base_offset,
+                base_offset: placed.base_offset,
                 log_start,
                 duplicate_of: None,
             };
@@ -251,34 +257,80 @@ impl Appender {
     }
 }
 
-fn refuse_all(group: Vec<Append>, error: &AppendError) {
-    for append in group {
-        append.sink.appended(append.tag, Err(error.clone()));
+impl Admitted {
+    fn in_slot(&self) -> Placed<'_> {
+        Placed {
+            batch: &self.append.batch,
+            base_offset: self.placed.base_offset,
+            leader_epoch: self.epoch,
+            marker: self.origin.marker(),
+            is_imported: self.is_imported(),
+        }
+    }
+
+    fn is_imported(&self) -> bool {
+        matches!(self.origin, Origin::Import { .. })
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            header: self.placed,
+            marker: self.origin.marker(),
+        }
     }
 }
 
-/// Judges one append and gives it its offset, or answers it.
-fn admit(append: Append, admitted: &mut Vec<Admitted>, answers: &mut Vec<Answer>) {
+/// Shows the partitions what was written of them; answers where each ends.
+fn publish(
+    slot: &Arc<Slot>,
+    admitted: &[Admitted],
+    positions: &[u32],
+    durable: bool,
+) -> Vec<(Arc<Partition>, Offset)> {
+    let mut ends = Vec::new();
+    let mut from = 0;
+    // What is imported need not follow what is before it, and the batches of a run do.
+    let together = |a: &Admitted, b: &Admitted| {
+        a.append.partition.id == b.append.partition.id && !b.is_imported()
+    };
+    for run in admitted.chunk_by(together) {
+        let positions = &positions[from..from + run.len()];
+        from += run.len();
+        let partition = &run[0].append.partition;
+        let of_producers = run.iter().filter(|a| a.placed.has_producer_id());
+        let entries = of_producers.map(|a| (a.entry(), a.append.now));
+        let epoch = run[0].epoch;
+        let whole = run_of(Arc::clone(slot), run, positions);
+        ends.push((Arc::clone(partition), whole.end_offset));
+        partition.publish(Arc::new(whole), epoch, entries, durable);
+    }
+    ends
+}
+
+/// Judges one request and gives it its offset, or answers it.
+fn admit(request: Request, admitted: &mut Vec<Admitted>, answers: &mut Vec<Answer>) {
+    let Request { append, origin } = request;
     let partition = Arc::clone(&append.partition);
     let mut state = partition.append_state();
-    match judge(&state, &append.header) {
-        Ok(Sequence::Next) => {
-            let base_offset = state.next_offset;
+    match judge(&state, &append.header, origin) {
+        Ok(Verdict::Next(base_offset)) => {
             let placed = BatchHeader {
                 base_offset,
                 ..append.header
             };
             state.next_offset = placed.last_offset() + 1;
-            state.producers.apply(&placed, append.now);
             let log_start = partition.log_state().log_start;
-            admitted.push(Admitted {
+            let new = Admitted {
                 append,
-                base_offset,
+                origin,
+                placed,
                 epoch: state.leader_epoch,
                 log_start,
-            });
+            };
+            state.producers.apply(&new.entry(), new.append.now);
+            admitted.push(new);
         }
-        Ok(Sequence::Duplicate(span)) => {
+        Ok(Verdict::Duplicate(span)) => {
             let appended = Appended {
                 base_offset: span.base_offset,
                 log_start: partition.log_state().log_start,
@@ -290,27 +342,63 @@ fn admit(append: Append, admitted: &mut Vec<Admitted>, answers: &mut Vec<Answer>
                 appended,
             });
         }
-        Err(error) => append.sink.appended(append.tag, Err(error)),
+        Err(No::Append(error)) => append.sink.appended(append.tag, Err(error)),
+        Err(No::Refused(refusal)) => append.sink.refused(append.tag, refusal),
     }
 }
 
-fn judge(state: &AppendState, header: &BatchHeader) -> Result<Sequence, AppendError> {
-    match &state.standing {
-        Standing::Open if header.has_producer_id() => Ok(state.producers.check(header)?),
-        Standing::Open => Ok(Sequence::Next),
-        Standing::Deleted => Err(AppendError::Deleted),
-        Standing::Damaged(why) => Err(AppendError::Damaged(why.clone())),
-    }
+enum Verdict {
+    /// It goes there.
+    Next(Offset),
+    /// It was written before, there.
+    Duplicate(ProducerBatch),
 }
 
-fn run_of(slot: Arc<crate::partition::Slot>, batches: &[Admitted], positions: &[u32]) -> Run {
-    let first_offset = batches[0].base_offset;
-    let refs = batches.iter().zip(positions).map(|(batch, pos)| {
-        let last = batch.base_offset + i64::from(batch.append.header.last_offset_delta);
-        BatchRef {
-            last_delta: (last - first_offset) as u32,
-            pos: *pos,
+enum No {
+    Append(AppendError),
+    Refused(Refusal),
+}
+
+impl From<ProducerError> for No {
+    fn from(error: ProducerError) -> Self {
+        match error {
+            ProducerError::Sequence(error) => Self::Append(error.into()),
+            ProducerError::Transaction(error) => Self::Refused(error.into()),
         }
+    }
+}
+
+fn judge(state: &AppendState, header: &BatchHeader, origin: Origin) -> Result<Verdict, No> {
+    match &state.standing {
+        Standing::Open => {}
+        Standing::Deleted => return Err(No::Append(AppendError::Deleted)),
+        Standing::Damaged(why) => return Err(No::Append(AppendError::Damaged(why.clone()))),
+    }
+    let (producers, end) = (&state.producers, state.next_offset);
+    match origin {
+        Origin::Producer(terms) => {
+            let terms = terms.under(state.leader_epoch);
+            Ok(match producers.check(header, terms)? {
+                Sequence::Next => Verdict::Next(end),
+                Sequence::Duplicate(span) => Verdict::Duplicate(span),
+            })
+        }
+        Origin::Marker { marker, rule } => {
+            producers.check_marker(header, marker, rule)?;
+            Ok(Verdict::Next(end))
+        }
+        Origin::Import { .. } => match header.base_offset {
+            got if got < end => Err(No::Refused(Refusal::BelowEnd { end, got })),
+            own => Ok(Verdict::Next(own)),
+        },
+    }
+}
+
+fn run_of(slot: Arc<Slot>, batches: &[Admitted], positions: &[u32]) -> Run {
+    let first_offset = batches[0].placed.base_offset;
+    let refs = batches.iter().zip(positions).map(|(batch, pos)| BatchRef {
+        last_delta: (batch.placed.last_offset() - first_offset) as u32,
+        pos: *pos,
     });
     let max_timestamp = batches
         .iter()

@@ -5,13 +5,14 @@ use std::io;
 
 use minicbor::{Decode, Encode};
 
+use crate::directory::CHECKPOINTS;
 use crate::disk::Disk;
 use crate::ids::{Offset, PartitionId};
 use crate::manifest::codec;
 use crate::segment::FileId;
 
 /// Where checkpoint files live.
-pub const DIRECTORY: &str = "checkpoints";
+pub const DIRECTORY: &str = CHECKPOINTS.name();
 
 /// Checkpoints kept of a partition: the newest, and one to fall back on.
 pub const KEPT: usize = 2;
@@ -52,10 +53,10 @@ pub fn retention_floor(checkpoints: &[CheckpointMeta]) -> Offset {
 
 /// Path of the complete file.
 pub fn path(file: FileId) -> String {
-    format!("{DIRECTORY}/{file}.arrow")
+    CHECKPOINTS.path(file)
 }
 
 /// Removes a complete file; fine if it is gone. Only for files that no manifest names any more.
 pub fn remove(disk: &dyn Disk, file: FileId) -> io::Result<()> {
-    disk.remove(&path(file))
+    CHECKPOINTS.remove(disk, file)
 }

@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! append() ─▶ queue ─▶ [appender] ─▶ written slots ─▶ [syncer] ─▶ answers
-//!                          │ WAL used up / spare wanted
-//!                          ▼
-//! tick(now) ──────────▶ [janitor] ─▶ segments, manifest, retention, recycling
+//!                          │ WAL used up / spare wanted   │ failed
+//!                          ▼                              ▼
+//! tick(now) ──────────▶ [janitor] ─▶ segments, manifest, retention, recycling, re-opening
 //! ```
 //! The parts know nothing of threads; tests drive them one step at a time.
 //!
-//! After a failed write or sync nothing more is appended: what is on disk is unknown until the next
-//! start replays it. Readers go on with what was durable.
+//! A failed write or sync is the end of an incarnation: everybody who waits is told, its appender and
+//! syncer end, and the janitor goes back to what is durable and begins a new incarnation. Until it
+//! has, now or at a later tick, appends are refused with [`AppendError::Storage`]; readers go on with
+//! what was durable throughout.
 
-use std::collections::VecDeque;
+mod appends;
+mod chores;
+mod line;
+mod patience;
+
 use std::panic;
 use std::process;
 use std::sync::Arc;
@@ -19,27 +25,32 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::appender::{Append, AppendError, Appender, GroupOutcome, Written};
+use crate::appender::AppendError;
 use crate::checkpoint::CheckpointMeta;
 use crate::ids::{Timestamp, TopicId};
-use crate::janitor::{ChoreError, InstallError, Janitor};
-use crate::partition::Partition;
+use crate::janitor::{InstallError, Reopened};
+use crate::partition::{Partition, Watch, Watchers};
 use crate::recovery::Opened;
+use crate::request::Request;
 use crate::rows::RowsMeta;
-use crate::store::{FlushMode, Store};
-use crate::wal::WalSyncer;
+use crate::store::Store;
+use appends::AppendQueue;
+use chores::{Chores, NewCheckpoints, NewRows, ROWS_WAITING_MAX};
+use line::{Line, WrittenQueue};
 
-/// Rows files that may wait to be taken. Each stands for a writer that waits.
-const ROWS_WAITING_MAX: usize = 256;
+/// What is added to the niceness of the janitor's thread.
+const JANITOR_NICENESS: i32 = 5;
+
+pub use chores::{Installed, Persisted};
 
 /// Storage at work.
 pub struct Engine {
-    store: Arc<Store>,
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    janitor: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
+    store: Arc<Store>,
     appends: Mutex<AppendQueue>,
     /// Something changed that the appender may be waiting for.
     append_news: Condvar,
@@ -47,58 +58,11 @@ struct Shared {
     written_news: Condvar,
     chores: Mutex<Chores>,
     chore_news: Condvar,
+    /// The appender and the syncer of the present incarnation; `None` while there is none.
+    line: Mutex<Option<Line>>,
+    /// Told when storage fails, and when it is open again.
+    watchers: Watchers,
 }
-
-/// Bounded by the memory of request frames, which each append holds on to.
-#[derive(Default)]
-struct AppendQueue {
-    waiting: VecDeque<Append>,
-    bytes: usize,
-    sync_under_way: bool,
-    /// The WAL's budget is used up; wait for the janitor.
-    out_of_space: bool,
-    failed: Option<AppendError>,
-    closing: bool,
-}
-
-#[derive(Default)]
-struct WrittenQueue {
-    slots: VecDeque<Written>,
-    closing: bool,
-}
-
-#[derive(Default)]
-struct Chores {
-    tick: Option<Timestamp>,
-    flush_wanted: bool,
-    spare_wanted: bool,
-    deleted: Vec<Arc<Partition>>,
-    /// At most [`ROWS_WAITING_MAX`].
-    rows: Vec<NewRows>,
-    /// Each stands for a writer that waits.
-    checkpoints: Vec<NewCheckpoints>,
-    /// Waiting for moved log starts to be durable.
-    persist: Vec<Persisted>,
-    closing: bool,
-}
-
-/// Told whether a file is part of its partition now.
-pub type Installed = Box<dyn FnOnce(Result<(), InstallError>) + Send>;
-
-struct NewRows {
-    partition: Arc<Partition>,
-    meta: RowsMeta,
-    done: Installed,
-}
-
-struct NewCheckpoints {
-    partition: Arc<Partition>,
-    checkpoints: Vec<CheckpointMeta>,
-    done: Installed,
-}
-
-/// Told whether moved log starts are durable now.
-pub type Persisted = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 impl Engine {
     /// Starts the threads over what recovery opened.
@@ -111,73 +75,65 @@ impl Engine {
             ..
         } = opened;
         let shared = Arc::new(Shared {
+            store,
             appends: Mutex::default(),
             append_news: Condvar::new(),
             written: Mutex::default(),
             written_news: Condvar::new(),
             chores: Mutex::default(),
             chore_news: Condvar::new(),
+            line: Mutex::default(),
+            watchers: Watchers::default(),
         });
-        let threads = vec![
-            spawn("tidelog-append", {
-                let (shared, store) = (Arc::clone(&shared), Arc::clone(&store));
-                move || run_appender(&shared, &store, appender)
-            }),
-            spawn("tidelog-sync", {
-                let (shared, store) = (Arc::clone(&shared), Arc::clone(&store));
-                move || run_syncer(&shared, &store, &syncer)
-            }),
-            spawn("tidelog-janitor", {
-                let shared = Arc::clone(&shared);
-                move || run_janitor(&shared, janitor)
-            }),
-        ];
+        shared.start_line(appender, syncer);
+        let janitor = spawn("tidelog-janitor", {
+            let shared = Arc::clone(&shared);
+            move || {
+                step_back();
+                chores::run(&shared, janitor);
+            }
+        });
         Self {
-            store,
             shared,
-            threads: Mutex::new(threads),
+            janitor: Mutex::new(Some(janitor)),
         }
     }
 
     pub fn store(&self) -> &Arc<Store> {
-        &self.store
+        &self.shared.store
     }
 
     /// Hands batches over, in order. Each is answered through its sink exactly once.
-    pub fn append(&self, appends: impl IntoIterator<Item = Append>) {
+    pub fn append(&self, requests: impl IntoIterator<Item = impl Into<Request>>) {
+        let requests = requests.into_iter().map(Into::into);
         let mut queue = self.shared.appends.lock();
         if let Some(error) = queue.refusal() {
             drop(queue);
-            return refuse(appends, &error);
+            return appends::refuse(requests, &error);
         }
-        for append in appends {
-            queue.bytes += append.batch.len();
-            queue.waiting.push_back(append);
-        }
+        queue.push(requests);
         drop(queue);
         self.shared.append_news.notify_one();
     }
 
-    /// Tells the time to the janitor: retention, flushes, merges, removals. Called about every
-    /// second; skipped if it is still busy with the last one.
+    /// Tells the time to the janitor: retention, flushes, merges, removals, re-opening. Called about
+    /// every second; skipped if it is still busy with the last one.
     pub fn tick(&self, now: Timestamp) {
-        self.shared.chores.lock().tick = Some(now);
-        self.shared.chore_news.notify_one();
+        self.shared.want(|chores| chores.tick = Some(now));
     }
 
     /// Deletes a topic's partitions; their files go in the background.
     pub fn delete_topic(&self, topic: TopicId) {
-        self.delete(self.store.take_topic(topic));
+        self.delete(self.shared.store.take_topic(topic));
     }
 
     /// Deletes what belongs to no known topic: a deletion that a stop interrupted.
     pub fn delete_unknown(&self, is_known: impl Fn(TopicId) -> bool) {
-        self.delete(self.store.take_unknown(is_known));
+        self.delete(self.shared.store.take_unknown(is_known));
     }
 
     fn delete(&self, partitions: Vec<Arc<Partition>>) {
-        self.shared.chores.lock().deleted.extend(partitions);
-        self.shared.chore_news.notify_one();
+        self.shared.want(|chores| chores.deleted.extend(partitions));
     }
 
     /// Makes log starts that were moved durable (see `Partition::delete_records`), then tells `done`
@@ -194,7 +150,7 @@ impl Engine {
     }
 
     /// Makes a finished rows file part of its partition, then tells `done` on a storage thread: see
-    /// [`Janitor::install_rows`].
+    /// [`Janitor::install_rows`](crate::janitor::Janitor::install_rows).
     pub fn install_rows(&self, partition: Arc<Partition>, meta: RowsMeta, done: Installed) {
         let mut chores = self.shared.chores.lock();
         let refusal = match chores.rows.len() {
@@ -216,7 +172,7 @@ impl Engine {
     }
 
     /// Makes these the partition's key checkpoints, then tells `done` on a storage thread: see
-    /// [`Janitor::install_checkpoints`].
+    /// [`Janitor::install_checkpoints`](crate::janitor::Janitor::install_checkpoints).
     pub fn install_checkpoints(
         &self,
         partition: Arc<Partition>,
@@ -239,23 +195,23 @@ impl Engine {
 
     /// Why appends are refused, if they are.
     pub fn failure(&self) -> Option<AppendError> {
-        self.shared.appends.lock().failed.clone()
+        self.shared.failure()
+    }
+
+    /// Calls `watch` whenever [`failure`](Self::failure) changes, for as long as the engine lives.
+    pub fn watch_failure(&self, watch: Arc<dyn Watch>) {
+        self.shared.watchers.add(watch);
     }
 
     /// Finishes what was handed over, syncs it, notes the clean end and stops the threads.
     pub fn close(&self) {
         self.shared.appends.lock().closing = true;
-        self.shared.append_news.notify_one();
-        let mut threads = self.threads.lock();
         // Appender first, then syncer, then janitor: each still serves the one before it.
-        let mut threads = threads.drain(..);
-        join(threads.next());
-        self.shared.written.lock().closing = true;
-        self.shared.written_news.notify_one();
-        join(threads.next());
-        self.shared.chores.lock().closing = true;
-        self.shared.chore_news.notify_one();
-        join(threads.next());
+        self.shared.join_line();
+        self.shared.want(|chores| chores.closing = true);
+        join(self.janitor.lock().take());
+        // The janitor may just have begun a new incarnation.
+        self.shared.join_line();
     }
 }
 
@@ -265,268 +221,54 @@ impl Drop for Engine {
     }
 }
 
-impl AppendQueue {
-    fn refusal(&self) -> Option<AppendError> {
-        if self.closing {
-            return Some(AppendError::Storage("the broker is shutting down".into()));
-        }
-        self.failed.clone()
-    }
-
-    fn is_ready(&self, options: &crate::store::Options) -> bool {
-        !self.waiting.is_empty()
-            && !self.out_of_space
-            && (!self.sync_under_way || self.bytes >= options.slot_bytes_while_syncing)
-    }
-
-    /// The next group: at least one batch, at most a slot's worth.
-    fn take_group(&mut self, bytes_max: usize) -> Vec<Append> {
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        while let Some(next) = self.waiting.front() {
-            if !group.is_empty() && bytes + next.batch.len() > bytes_max {
-                break;
-            }
-            bytes += next.batch.len();
-            group.extend(self.waiting.pop_front());
-        }
-        self.bytes -= bytes;
-        group
-    }
-
-    fn put_back(&mut self, group: Vec<Append>) {
-        for append in group.into_iter().rev() {
-            self.bytes += append.batch.len();
-            self.waiting.push_front(append);
-        }
-        self.out_of_space = true;
-    }
-}
-
 impl Shared {
-    /// The next group to write; `None` once closing and empty, or failed.
-    fn next_group(&self, store: &Store) -> Option<Vec<Append>> {
-        let mut queue = self.appends.lock();
-        loop {
-            if queue.failed.is_some() || (queue.closing && queue.waiting.is_empty()) {
-                return None;
-            }
-            if queue.is_ready(&store.options) {
-                return Some(queue.take_group(store.options.slot_bytes_max));
-            }
-            self.append_news.wait(&mut queue);
-        }
-    }
-
     fn want(&self, change: impl FnOnce(&mut Chores)) {
         change(&mut self.chores.lock());
         self.chore_news.notify_one();
     }
 
-    /// Ends all appending, answering everybody who waits.
+    fn failure(&self) -> Option<AppendError> {
+        self.appends.lock().failed.clone()
+    }
+
+    /// Ends this incarnation: its threads stop, and the janitor answers everybody who waits and
+    /// begins a new one.
     fn fail(&self, error: &AppendError) {
-        tracing::error!(%error, "storage failed; appends are refused until the next start");
         let mut queue = self.appends.lock();
+        let is_news = queue.failed.is_none();
         queue.failed.get_or_insert_with(|| error.clone());
-        let waiting = std::mem::take(&mut queue.waiting);
-        queue.bytes = 0;
         drop(queue);
-        refuse(waiting, error);
-        let slots = std::mem::take(&mut self.written.lock().slots);
-        slots.into_iter().for_each(|slot| slot.fail(error));
         self.append_news.notify_one();
+        self.written.lock().has_failed = true;
+        self.written_news.notify_one();
+        if is_news {
+            tracing::error!(%error, "storage failed; appends are refused until it is open again");
+            self.want(|chores| chores.reopening = true);
+            self.watchers.wake();
+        }
     }
 
-    fn space_may_be_there(&self) {
-        self.appends.lock().out_of_space = false;
-        self.append_news.notify_one();
-    }
-
-    /// The WAL cannot be relieved: whoever waits for that gets an answer instead, and may try again.
-    fn no_space(&self, error: &AppendError) {
+    /// Goes on with a new incarnation, unless the engine is being closed.
+    fn resume(self: &Arc<Self>, reopened: Reopened) {
+        let Reopened {
+            appender, syncer, ..
+        } = reopened;
         let mut queue = self.appends.lock();
-        if !std::mem::take(&mut queue.out_of_space) {
+        if queue.closing {
             return;
         }
-        let waiting = std::mem::take(&mut queue.waiting);
-        queue.bytes = 0;
+        *queue = AppendQueue::default();
         drop(queue);
-        refuse(waiting, error);
-        self.append_news.notify_one();
-    }
-
-    fn set_syncing(&self, under_way: bool) {
-        self.appends.lock().sync_under_way = under_way;
-        if !under_way {
-            self.append_news.notify_one();
-        }
+        self.start_line(appender, syncer);
+        self.watchers.wake();
     }
 }
 
-fn run_appender(shared: &Shared, store: &Store, mut appender: Appender) {
-    let mut spare_asked_for = false;
-    while let Some(group) = shared.next_group(store) {
-        match appender.append(group) {
-            Ok(GroupOutcome::Written(written)) => {
-                if store.options.flush_mode == FlushMode::Os {
-                    written.settle();
-                } else {
-                    shared.written.lock().slots.push_back(written);
-                    shared.written_news.notify_one();
-                }
-            }
-            Ok(GroupOutcome::Settled) => {}
-            Ok(GroupOutcome::WaitForSpace(group)) => {
-                shared.appends.lock().put_back(group);
-                shared.want(|chores| chores.flush_wanted = true);
-            }
-            Err(error) => shared.fail(&error),
-        }
-        let half_full = appender.writer().fill() > 0.5;
-        if half_full && !spare_asked_for {
-            shared.want(|chores| chores.spare_wanted = true);
-        }
-        spare_asked_for = half_full;
-    }
-    if shared.appends.lock().failed.is_none() {
-        appender.close();
-    }
-}
-
-fn run_syncer(shared: &Shared, store: &Store, syncer: &WalSyncer) {
-    loop {
-        let mut queue = shared.written.lock();
-        while queue.slots.is_empty() && !queue.closing {
-            shared.written_news.wait(&mut queue);
-        }
-        if queue.slots.is_empty() {
-            break;
-        }
-        drop(queue);
-        if !sync_once(shared, store, syncer) {
-            return;
-        }
-    }
-    // The note of a clean end was written last of all.
-    if let Err(error) = syncer.sync() {
-        tracing::error!(%error, "the last sync of the WAL failed");
-    }
-}
-
-/// Syncs what is written and answers it; false after a failure.
-fn sync_once(shared: &Shared, store: &Store, syncer: &WalSyncer) -> bool {
-    shared.set_syncing(true);
-    let synced = syncer.sync();
-    shared.set_syncing(false);
-    store.count_sync();
-    match synced {
-        Ok(synced_to) => {
-            let mut queue = shared.written.lock();
-            let durable = queue.slots.partition_point(|slot| slot.number < synced_to);
-            let slots: Vec<_> = queue.slots.drain(..durable).collect();
-            drop(queue);
-            slots.into_iter().for_each(Written::settle);
-            true
-        }
-        Err(error) => {
-            shared.fail(&AppendError::Storage(format!("sync of the WAL: {error}")));
-            false
-        }
-    }
-}
-
-fn run_janitor(shared: &Shared, mut janitor: Janitor) {
-    loop {
-        let mut chores = shared.chores.lock();
-        while chores.is_idle() {
-            shared.chore_news.wait(&mut chores);
-        }
-        let mut todo = std::mem::take(&mut *chores);
-        chores.closing = todo.closing;
-        drop(chores);
-        let persist = std::mem::take(&mut todo.persist);
-        // Every tick does this too; here only for those who wait, and for the last time.
-        if todo.closing || !persist.is_empty() {
-            tell(persist, janitor.persist_log_starts());
-        }
-        install(shared, &mut janitor, std::mem::take(&mut todo.rows));
-        let checkpoints = std::mem::take(&mut todo.checkpoints);
-        install_checkpoints(shared, &mut janitor, checkpoints);
-        if todo.closing {
-            return;
-        }
-        let done = do_chores(&mut janitor, todo);
-        match &done {
-            // More of the WAL is to be flushed; other chores get their turn in between.
-            Ok(true) => shared.want(|chores| chores.flush_wanted = true),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "housekeeping failed; it will be tried again"),
-        }
-        match done {
-            Ok(_) => shared.space_may_be_there(),
-            Err(error) => shared.no_space(&AppendError::NoSpace(error.to_string())),
-        }
-    }
-}
-
-fn tell(waiting: Vec<Persisted>, outcome: Result<(), ChoreError>) {
-    let outcome = outcome.map_err(|error| error.to_string());
-    for done in waiting {
-        done(outcome.clone());
-    }
-}
-
-fn install(shared: &Shared, janitor: &mut Janitor, waiting: Vec<NewRows>) {
-    for rows in waiting {
-        let installed = janitor.install_rows(&rows.partition, rows.meta);
-        told(shared, installed, rows.done);
-    }
-}
-
-fn install_checkpoints(shared: &Shared, janitor: &mut Janitor, waiting: Vec<NewCheckpoints>) {
-    for new in waiting {
-        let installed = janitor.install_checkpoints(&new.partition, new.checkpoints);
-        told(shared, installed, new.done);
-    }
-}
-
-fn told(shared: &Shared, installed: Result<(), InstallError>, done: Installed) {
-    if let Err(InstallError::Wal(error)) = &installed {
-        shared.fail(&AppendError::Storage(format!("sync of the WAL: {error}")));
-    }
-    done(installed);
-}
-
-impl Chores {
-    fn is_idle(&self) -> bool {
-        self.tick.is_none()
-            && !self.flush_wanted
-            && !self.spare_wanted
-            && self.deleted.is_empty()
-            && self.rows.is_empty()
-            && self.checkpoints.is_empty()
-            && self.persist.is_empty()
-            && !self.closing
-    }
-}
-
-/// True if the WAL wants more flushing.
-fn do_chores(janitor: &mut Janitor, todo: Chores) -> Result<bool, ChoreError> {
-    if !todo.deleted.is_empty() {
-        janitor.forget(&todo.deleted)?;
-    }
-    if todo.spare_wanted {
-        janitor.prepare_spare();
-    }
-    if let Some(now) = todo.tick {
-        janitor.tick(now)?;
-    }
-    janitor.relieve_wal(todo.flush_wanted)
-}
-
-fn refuse(appends: impl IntoIterator<Item = Append>, error: &AppendError) {
-    for append in appends {
-        append.sink.appended(append.tag, Err(error.clone()));
+/// For the calling thread: where processors are short, appends come first.
+fn step_back() {
+    // No id means the calling thread, as Linux counts.
+    if let Err(error) = rustix::process::setpriority_process(None, JANITOR_NICENESS) {
+        tracing::debug!(%error, "the janitor keeps its priority");
     }
 }
 

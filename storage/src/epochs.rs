@@ -1,7 +1,7 @@
 //! Leader epochs of a partition: which epoch wrote from which offset on.
 //!
-//! An epoch is one restart of this node since the partition was made, so the table grows only when
-//! data arrives after a restart.
+//! An epoch is one incarnation of this node since the partition was made (a start, or storage opened
+//! again after a failure), so the table grows only when data arrives after one.
 
 use crate::ids::Offset;
 use crate::segment::EpochStart;
@@ -65,6 +65,11 @@ impl Epochs {
         }
     }
 
+    /// Forgets epochs that begin at `end` or beyond.
+    pub fn cut(&mut self, end: Offset) {
+        self.starts.retain(|start| start.start_offset < end);
+    }
+
     /// The table as far as `offset`.
     pub fn below(&self, offset: Offset) -> Vec<EpochStart> {
         self.starts
@@ -100,6 +105,15 @@ mod tests {
         for (epoch, expected) in cases {
             assert_eq!(epochs.end_of(epoch, 6, 40), expected, "epoch {epoch}");
         }
+    }
+
+    #[test]
+    fn an_epoch_whose_records_were_cut_off_never_was() {
+        let mut epochs = table();
+        epochs.cut(30);
+        epochs.note(6, 30);
+        assert_eq!(epochs.end_of(5, 6, 40), Some((2, 30)));
+        assert_eq!(epochs.at(30), Some(6));
     }
 
     #[test]

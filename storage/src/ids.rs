@@ -31,7 +31,8 @@ impl fmt::Display for PartitionId {
     }
 }
 
-/// Identity of one process start: 128 random bits, never reused.
+/// Identity of one life of the WAL, which begins with a process start or when storage is opened again
+/// after a failure: 128 random bits, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Incarnation(pub [u8; 16]);
 

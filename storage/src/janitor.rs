@@ -5,9 +5,12 @@
 //! stop between any two steps leaves files that nothing names, which the next start removes.
 
 mod checkpoints;
+mod compaction;
+mod reopen;
 mod rows;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ballast::Ballast;
@@ -16,10 +19,13 @@ use crate::ids::{PartitionId, Timestamp};
 use crate::manifest::{self, ManifestEdit, ManifestLog, PartitionManifest, Record};
 use crate::partition::Partition;
 use crate::retention::{Piece, hold, new_log_start};
-use crate::segment::{self, FileId, SegmentReader, merge};
+use crate::segment::merge::{self, MergePolicy};
+use crate::segment::{self, FileId, SegmentReader};
 use crate::store::Store;
 use crate::wal::{WalFile, WalSyncer};
 
+use compaction::Compactor;
+pub use reopen::Reopened;
 pub use rows::InstallError;
 
 /// Merges done per tick at most, so that a flush never waits long behind them.
@@ -54,6 +60,7 @@ pub struct Janitor {
     doomed: Vec<(FileId, Timestamp)>,
     /// As `doomed`: key checkpoints.
     doomed_checkpoints: Vec<(FileId, Timestamp)>,
+    compactor: Compactor,
     now: Timestamp,
     retention_due: Timestamp,
 }
@@ -78,25 +85,36 @@ impl Janitor {
             references,
             doomed: Vec::new(),
             doomed_checkpoints: Vec::new(),
+            compactor: Compactor::default(),
             now,
             retention_due: now,
         }
+    }
+
+    /// The time as of the last tick.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// What is done about every second.
     pub fn tick(&mut self, now: Timestamp) -> Result<(), ChoreError> {
         self.now = now;
         self.ballast.adjust()?;
+        self.mend_manifest()?;
         if now >= self.retention_due {
             self.retention_due = now + self.store.options.retention_interval_ms;
             self.apply_retention();
+            self.expire_producers();
         }
         self.persist_log_starts()?;
+        // Before anything is written: on a full disk nothing else would come to it.
+        self.remove_doomed()?;
         self.merge_small_segments()?;
         if self.manifest.roll_is_due() {
             self.manifest.roll()?;
         }
-        self.remove_doomed()
+        self.prepare_compaction();
+        Ok(())
     }
 
     /// Keeps one zeroed WAL file ready. Failing is fine: the appender will find out.
@@ -220,6 +238,7 @@ impl Janitor {
         let mut log = partition.log_state();
         log.replace(&edit.remove_segments, added, edit.covered_to);
         log.remove_rows(&edit.remove_rows);
+        log.settled.forget_aborted(&edit.remove_aborted);
     }
 
     fn release(&mut self, file: FileId) {
@@ -256,6 +275,13 @@ impl Janitor {
         }
     }
 
+    fn expire_producers(&self) {
+        let idle_ms_max = self.store.options.producer_idle_ms_max;
+        for partition in self.store.partitions() {
+            partition.expire_producers(self.now, idle_ms_max);
+        }
+    }
+
     /// Makes moved log starts durable and lets go of what lies below them.
     pub fn persist_log_starts(&mut self) -> Result<(), ChoreError> {
         let moved: Vec<_> = self
@@ -279,6 +305,10 @@ impl Janitor {
     fn merge_small_segments(&mut self) -> Result<(), ChoreError> {
         let mut merges_left = MERGES_PER_TICK_MAX;
         for partition in self.store.partitions() {
+            // A round of compaction merges, too, and must find the segments it began with.
+            if self.compactor.is_at(partition.id) {
+                continue;
+            }
             while merges_left > 0 && self.merge_once(&partition)? {
                 merges_left -= 1;
             }
@@ -290,7 +320,7 @@ impl Janitor {
         let Some(manifest) = self.manifest.get(partition.id).cloned() else {
             return Ok(false);
         };
-        let Some(range) = merge::plan(&manifest.segments, &self.store.options.merge) else {
+        let Some(range) = plan_merge(&manifest, &self.store.options.merge) else {
             return Ok(false);
         };
         let inputs = &manifest.segments[range];
@@ -311,10 +341,12 @@ impl Janitor {
 
     /// Forgets deleted partitions.
     pub fn forget(&mut self, partitions: &[Arc<Partition>]) -> Result<(), ChoreError> {
-        let ids: Vec<PartitionId> = partitions.iter().map(|partition| partition.id).collect();
+        self.forget_ids(partitions.iter().map(|partition| partition.id))
+    }
+
+    fn forget_ids(&mut self, ids: impl Iterator<Item = PartitionId>) -> Result<(), ChoreError> {
         let known: Vec<_> = ids
-            .iter()
-            .filter_map(|id| self.manifest.get(*id).cloned())
+            .filter_map(|id| self.manifest.get(id).cloned())
             .collect();
         let drops: Vec<_> = known
             .iter()
@@ -341,6 +373,17 @@ impl Janitor {
         }
         self.remove_doomed_checkpoints()
     }
+}
+
+/// A merge on either side of where compaction has come to: what is clean stays told from what is not.
+fn plan_merge(manifest: &PartitionManifest, policy: &MergePolicy) -> Option<Range<usize>> {
+    let segments = &manifest.segments;
+    let clean = segments.partition_point(|segment| segment.end_offset <= manifest.cleaned_to);
+    let in_dirty = || {
+        let range = merge::plan(&segments[clean..], policy)?;
+        Some(clean + range.start..clean + range.end)
+    };
+    merge::plan(&segments[..clean], policy).or_else(in_dirty)
 }
 
 impl crate::partition::LogState {
@@ -371,12 +414,12 @@ impl crate::partition::LogState {
             return None;
         }
         let below = |segment: &&Arc<SegmentReader>| segment.meta().end_offset <= self.log_start;
-        let covered_to = self.covered_to.max(self.log_start);
+        // Covered-to stays: the runs up to the log start still tell of producers.
+        let next_offset = self.covered_to.max(self.log_start);
         Some(ManifestEdit {
             log_start: Some(self.log_start),
-            next_offset: Some(covered_to),
-            covered_to: Some(covered_to),
-            epochs: Some(self.epochs.below(covered_to)),
+            next_offset: Some(next_offset),
+            epochs: Some(self.epochs.below(next_offset)),
             remove_segments: self
                 .segments
                 .iter()

@@ -1,255 +1,227 @@
-//! Idempotent producers: what each last wrote to a partition, so that a resent batch is recognised.
+//! Producers of a partition at one point of its log: what each last wrote, so that a resent batch is
+//! recognised, and which transaction each has open.
 //!
-//! Kafka's rules (KIP-98, KIP-360): the last five batches of a producer are remembered; an exact
-//! resend answers the original offset; anything else must be next in sequence; a new epoch starts
-//! at sequence 0; a producer nobody remembers may start anywhere.
+//! Kafka's rules (KIP-98, KIP-360, KIP-890; `ProducerAppendInfo`, `ProducerStateManager`):
+//! - The last five batches of a producer are remembered; an exact resend answers the original
+//!   offset; anything else must be next in sequence; a new epoch starts at sequence 0; a producer
+//!   nobody remembers may start anywhere, unless it speaks transactions version 2.
+//! - A transaction opens with the first transactional batch and ends with a marker, which also
+//!   fences: what has a lower epoch is refused from then on.
+//! - Who is silent for long is forgotten, but never while a transaction of his is open.
+//!
+//! The state is a fold over batches in offset order ([`Producers::apply`]): the same for appends, for
+//! what a flush carries into the manifest, and for replay.
 
-use std::collections::{HashMap, VecDeque};
+mod producer;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::{BTreeMap, HashMap};
 
 use tidelog_records::BatchHeader;
+use tidelog_records::control::{Outcome, TxnMarker};
 
-use crate::ids::Timestamp;
-use crate::manifest::{ProducerBatch, ProducerState};
+use crate::ids::{Offset, Timestamp};
+use crate::manifest::{OpenTransaction, ProducerState};
 
-/// Batches remembered per producer: the most an idempotent client keeps in flight.
-pub const BATCHES_REMEMBERED: usize = 5;
+pub use producer::{Producer, Transaction};
+pub use terms::{MarkerRule, Terms, Verification, VerificationGuard};
+pub use verdict::{ProducerError, Sequence, SequenceError, TransactionError};
 
-/// What is known of one producer id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Producer {
-    pub epoch: i16,
-    /// Oldest first, at most [`BATCHES_REMEMBERED`].
-    pub batches: VecDeque<ProducerBatch>,
-    /// When it last appended, by the broker's clock.
-    pub last_seen: Timestamp,
-}
+/// Producers remembered per partition, those with an open transaction not counted: beyond, the most
+/// silent are forgotten. About 13 MiB; a client that invents ids gets no further.
+const PRODUCERS_MAX: usize = 32_768;
+/// Share of them that goes at once, so that the search for the most silent pays.
+const FORGOTTEN_SHARE: usize = 8;
 
-/// Verdict over a batch with a producer id.
+/// A batch under its final offsets, as far as producers are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sequence {
-    Next,
-    /// Written before, there.
-    Duplicate(ProducerBatch),
+pub struct Entry {
+    pub header: BatchHeader,
+    /// What a control batch says.
+    pub marker: Option<TxnMarker>,
 }
 
-/// Why a batch does not follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SequenceError {
-    #[error("out of order sequence: expected {expected}, got {got}")]
-    OutOfOrder { expected: i32, got: i32 },
-    #[error("producer epoch {got} is older than {current}")]
-    StaleEpoch { current: i16, got: i16 },
+/// A transaction that just ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub producer_id: i64,
+    pub first_offset: Offset,
+    /// The marker's.
+    pub last_offset: Offset,
+    pub outcome: Outcome,
+    /// First offset of the oldest transaction still open, or the one after the marker.
+    pub last_stable_offset: Offset,
 }
 
 /// All producers of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: HashMap<i64, Producer>,
+    /// First offset of each open transaction, and whose it is.
+    open: BTreeMap<Offset, i64>,
+    /// Everything below was taken in.
+    to: Offset,
 }
 
 impl Producers {
-    /// Judges a batch without remembering it. Batches without producer id are always next.
-    pub fn check(&self, batch: &BatchHeader) -> Result<Sequence, SequenceError> {
-        let Some(known) = self.by_id.get(&batch.producer_id) else {
+    /// Judges a batch without remembering it. Batches without producer id are always next, those
+    /// without a sequence (a coordinator's) are judged by their epoch alone.
+    ///
+    /// # Errors
+    /// [`ProducerError`].
+    pub fn check(&self, batch: &BatchHeader, terms: Terms) -> Result<Sequence, ProducerError> {
+        if !batch.has_producer_id() {
             return Ok(Sequence::Next);
-        };
-        let got = batch.base_sequence;
-        if batch.producer_epoch < known.epoch {
-            return Err(SequenceError::StaleEpoch {
-                current: known.epoch,
-                got: batch.producer_epoch,
-            });
         }
-        if batch.producer_epoch > known.epoch {
-            return expect(0, got);
-        }
-        if let Some(span) = known
-            .batches
-            .iter()
-            .find(|known| is_resent_as(known, batch))
-        {
-            return Ok(Sequence::Duplicate(*span));
-        }
-        match known.batches.back() {
-            Some(last) => expect(next_sequence(last.last_sequence), got),
-            None => Ok(Sequence::Next),
+        producer::check(self.by_id.get(&batch.producer_id), batch, terms)
+    }
+
+    /// Judges a marker without remembering it. One that finds nothing to end is no error.
+    ///
+    /// # Errors
+    /// [`ProducerError`]: the producer's epoch is too low, or the coordinator's.
+    pub fn check_marker(
+        &self,
+        batch: &BatchHeader,
+        marker: TxnMarker,
+        rule: MarkerRule,
+    ) -> Result<(), ProducerError> {
+        match self.by_id.get(&batch.producer_id) {
+            Some(known) => known.check_marker(batch, marker, rule),
+            None => Ok(()),
         }
     }
 
-    /// Remembers a batch under its final offsets. Applying one twice changes nothing.
-    pub fn apply(&mut self, batch: &BatchHeader, now: Timestamp) {
-        if !batch.has_producer_id() || batch.is_control() {
-            return;
+    /// Takes a batch in, under its final offsets; answers the transaction that it ends. What lies
+    /// below the offset that the state was restored at, or that was taken in before, does nothing.
+    pub fn apply(&mut self, entry: &Entry, now: Timestamp) -> Option<Ended> {
+        let batch = &entry.header;
+        if batch.last_offset() < self.to {
+            return None;
         }
-        let producer = self
-            .by_id
-            .entry(batch.producer_id)
-            .or_insert_with(|| Producer {
-                epoch: batch.producer_epoch,
-                batches: VecDeque::new(),
-                last_seen: now,
-            });
-        if batch.producer_epoch > producer.epoch {
-            producer.batches.clear();
-            producer.epoch = batch.producer_epoch;
+        self.to = batch.last_offset() + 1;
+        // Without a marker its record was compacted away: the transaction ended long before.
+        let is_hollow = batch.is_control() && entry.marker.is_none();
+        if !batch.has_producer_id() || is_hollow {
+            return None;
         }
-        if producer
-            .batches
-            .back()
-            .is_some_and(|last| last.base_offset >= batch.base_offset)
-        {
-            return;
+        let producer_id = batch.producer_id;
+        if !self.by_id.contains_key(&producer_id) {
+            self.make_room();
         }
-        if producer.batches.len() == BATCHES_REMEMBERED {
-            producer.batches.pop_front();
-        }
-        producer.batches.push_back(ProducerBatch {
-            first_sequence: batch.base_sequence,
-            last_sequence: batch.last_sequence(),
-            base_offset: batch.base_offset,
-            last_offset: batch.last_offset(),
-            timestamp: batch.max_timestamp,
-        });
+        let new = || Producer::new(batch.producer_epoch);
+        let producer = self.by_id.entry(producer_id).or_insert_with(new);
         producer.last_seen = producer.last_seen.max(now);
+        producer.enter(batch.producer_epoch);
+        let Some(marker) = entry.marker else {
+            let transaction = producer.write(batch)?;
+            self.open.insert(transaction.first_offset, producer_id);
+            return None;
+        };
+        let Transaction { first_offset, .. } = producer.end(batch, marker)?;
+        self.open.remove(&first_offset);
+        let last_offset = batch.last_offset();
+        Some(Ended {
+            producer_id,
+            first_offset,
+            last_offset,
+            outcome: marker.outcome,
+            last_stable_offset: self.first_open().unwrap_or(last_offset + 1),
+        })
     }
 
-    /// Forgets producers silent for longer than `idle_ms_max`.
-    pub fn expire(&mut self, now: Timestamp, idle_ms_max: i64) {
-        self.by_id
-            .retain(|_, producer| now.saturating_sub(producer.last_seen) <= idle_ms_max);
+    /// First offset of the oldest open transaction.
+    pub fn first_open(&self) -> Option<Offset> {
+        self.open.first_key_value().map(|(offset, _)| *offset)
+    }
+
+    /// Open transactions and whose they are, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = (i64, Transaction)> {
+        let transaction = |id: &i64| Some((*id, self.by_id.get(id)?.transaction?));
+        self.open.values().filter_map(transaction)
+    }
+
+    pub fn get(&self, producer_id: i64) -> Option<&Producer> {
+        self.by_id.get(&producer_id)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (i64, &Producer)> {
         self.by_id.iter().map(|(id, producer)| (*id, producer))
     }
 
+    /// The present moment, for [`Verification::Since`].
+    pub fn guard(&self, leader_epoch: i32) -> VerificationGuard {
+        VerificationGuard {
+            end: self.to,
+            leader_epoch,
+        }
+    }
+
+    /// Forgets producers silent for longer than `idle_ms_max`.
+    pub fn expire(&mut self, now: Timestamp, idle_ms_max: i64) {
+        self.by_id.retain(|_, producer| {
+            producer.transaction.is_some() || now.saturating_sub(producer.last_seen) <= idle_ms_max
+        });
+    }
+
+    fn make_room(&mut self) {
+        if self.by_id.len() - self.open.len().min(self.by_id.len()) < PRODUCERS_MAX {
+            return;
+        }
+        let idle = self.iter().filter(|(_, p)| p.transaction.is_none());
+        let mut idle: Vec<_> = idle
+            .map(|(id, producer)| (producer.last_seen, id))
+            .collect();
+        let count = idle.len() / FORGOTTEN_SHARE;
+        if count == 0 {
+            return;
+        }
+        let (longest_silent, ..) = idle.select_nth_unstable(count);
+        for (_, id) in longest_silent {
+            self.by_id.remove(id);
+        }
+    }
+
     /// As a manifest keeps them, by ascending id.
     pub fn snapshot(&self) -> Vec<ProducerState> {
         let mut states: Vec<_> = self
             .iter()
-            .map(|(producer_id, producer)| ProducerState {
-                producer_id,
-                epoch: producer.epoch,
-                batches: producer.batches.iter().copied().collect(),
-                last_timestamp: producer.last_seen,
-            })
+            .map(|(producer_id, producer)| producer.state(producer_id))
             .collect();
         states.sort_by_key(|state| state.producer_id);
         states
     }
 
-    /// From a manifest.
-    pub fn restore(states: &[ProducerState]) -> Self {
-        let producer = |state: &ProducerState| Producer {
-            epoch: state.epoch,
-            batches: state.batches.iter().copied().collect(),
-            last_seen: state.last_timestamp,
-        };
-        Self {
-            by_id: states
-                .iter()
-                .map(|state| (state.producer_id, producer(state)))
-                .collect(),
-        }
-    }
-}
-
-fn is_resent_as(known: &ProducerBatch, batch: &BatchHeader) -> bool {
-    known.first_sequence == batch.base_sequence && known.last_sequence == batch.last_sequence()
-}
-
-fn expect(expected: i32, got: i32) -> Result<Sequence, SequenceError> {
-    if expected == got {
-        Ok(Sequence::Next)
-    } else {
-        Err(SequenceError::OutOfOrder { expected, got })
-    }
-}
-
-/// Sequences wrap from `i32::MAX` to 0.
-fn next_sequence(last: i32) -> i32 {
-    if last == i32::MAX { 0 } else { last + 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(epoch: i16, first: i32, count: i32, offset: i64) -> BatchHeader {
-        BatchHeader {
-            base_offset: offset,
-            batch_length: 0,
-            partition_leader_epoch: 0,
-            magic: 2,
-            crc: 0,
-            attributes: 0,
-            last_offset_delta: count - 1,
-            base_timestamp: 0,
-            max_timestamp: 5,
-            producer_id: 7,
-            producer_epoch: epoch,
-            base_sequence: first,
-            record_count: count,
-        }
+    /// As a manifest keeps them, by ascending first offset.
+    pub fn open_transactions(&self) -> Vec<OpenTransaction> {
+        let open = self
+            .open()
+            .map(|(producer_id, transaction)| OpenTransaction {
+                producer_id,
+                first_offset: transaction.first_offset,
+                started: Some(transaction.started).filter(|started| *started >= 0),
+            });
+        open.collect()
     }
 
-    fn after(applied: &[BatchHeader]) -> Producers {
-        let mut producers = Producers::default();
-        applied.iter().for_each(|b| producers.apply(b, 0));
-        producers
-    }
-
-    #[test]
-    fn the_window_holds_five_batches() {
-        let sent: Vec<_> = (0..6)
-            .map(|i| batch(0, i * 10, 10, i64::from(i) * 10))
+    /// From a manifest, as of offset `to`.
+    pub fn restore(states: &[ProducerState], open: &[OpenTransaction], to: Offset) -> Self {
+        let states = states.iter();
+        let mut by_id: HashMap<i64, Producer> = states
+            .map(|state| (state.producer_id, state.into()))
             .collect();
-        let producers = after(&sent);
-        for resent in &sent[1..] {
-            let Ok(Sequence::Duplicate(span)) = producers.check(resent) else {
-                panic!()
-            };
-            assert_eq!(span.base_offset, resent.base_offset);
+        for transaction in open {
+            let id = transaction.producer_id;
+            let known = by_id.entry(id).or_insert_with(|| Producer::new(-1));
+            known.transaction = Some(transaction.into());
         }
-        let forgotten = producers.check(&sent[0]);
-        assert_eq!(
-            forgotten,
-            Err(SequenceError::OutOfOrder {
-                expected: 60,
-                got: 0
-            })
-        );
-    }
-
-    #[test]
-    fn sequences_follow_and_wrap() {
-        let producers = after(&[batch(0, i32::MAX - 1, 2, 0)]);
-        assert_eq!(producers.check(&batch(0, 0, 1, 2)), Ok(Sequence::Next));
-        let gap = producers.check(&batch(0, 5, 1, 2));
-        assert_eq!(
-            gap,
-            Err(SequenceError::OutOfOrder {
-                expected: 0,
-                got: 5
-            })
-        );
-    }
-
-    #[test]
-    fn epochs_only_rise_and_start_at_zero() {
-        let producers = after(&[batch(3, 0, 1, 0)]);
-        assert_eq!(
-            producers.check(&batch(2, 1, 1, 1)),
-            Err(SequenceError::StaleEpoch { current: 3, got: 2 })
-        );
-        assert_eq!(producers.check(&batch(4, 0, 1, 1)), Ok(Sequence::Next));
-        assert!(producers.check(&batch(4, 1, 1, 1)).is_err());
-    }
-
-    #[test]
-    fn a_stranger_may_start_anywhere_and_the_idle_become_strangers() {
-        let mut producers = after(&[batch(0, 0, 1, 0)]);
-        producers.expire(1_000, 999);
-        assert_eq!(producers.check(&batch(0, 77, 1, 1)), Ok(Sequence::Next));
+        let open = open
+            .iter()
+            .map(|open| (open.first_offset, open.producer_id));
+        let open = open.collect();
+        Self { by_id, open, to }
     }
 }

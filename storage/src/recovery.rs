@@ -20,14 +20,15 @@ use crate::ids::{Incarnation, Offset, PartitionId, Timestamp};
 use crate::janitor::Janitor;
 use crate::manifest::{self, ManifestLog, PartitionManifest, Record};
 use crate::partition::{
-    AppendState, BatchRef, LogSettings, LogState, Partition, RowsFiles, Run, Slot, Standing,
+    AppendState, BatchRef, LogSettings, LogState, Partition, RowsFiles, Run, Settled, Slot,
+    Standing,
 };
 use crate::producers::Producers;
 use crate::rows::RowsReader;
 use crate::segment::{self, SegmentReader};
-use crate::store::{Caches, FreshId, Options, Store};
+use crate::store::{Caches, FlushMode, FreshId, Options, Store};
 use crate::wal::{
-    self, Chain, EntryKind, FooterEntry, Found, Resume, SlotPlace, SlotRead, WalFile, WalPool,
+    self, Chain, ChainEnd, EntryKind, FooterEntry, Found, SlotPlace, SlotRead, WalFile, WalPool,
     WalSyncer, WalWriter,
 };
 
@@ -87,8 +88,14 @@ pub fn open(
     let incarnations: Vec<Incarnation> = recovered.incarnations.iter().map(|(id, _)| *id).collect();
     let chain = wal::scan(&*disk, &names, &incarnations)?;
     let mut replay = Replay::new(caches, &manifest, now);
+    replay.report.lost_slots.clone_from(&chain.lost);
     let end = replay.run(&chain, &pool)?;
-    chain.sync(&*disk)?;
+    // Without a sync for each slot there is too much to doubt, and less was promised.
+    let doubtful_to = match options.flush_mode {
+        FlushMode::Sync => end.next_slot,
+        FlushMode::Os => 0,
+    };
+    chain.sync(&*disk, doubtful_to)?;
 
     let number = recovered
         .incarnations
@@ -103,14 +110,8 @@ pub fn open(
     let (caches, partitions, mut report) = replay.finish();
     report.incarnation_number = number;
     report.partitions = partitions.len();
-    report.lost_slots.extend(&chain.lost);
 
-    let resume = Resume {
-        incarnation,
-        next_slot: end.next_slot,
-        prev_crc: end.prev_crc,
-    };
-    let mut writer = WalWriter::new(Arc::clone(&pool), resume);
+    let mut writer = WalWriter::new(Arc::clone(&pool), incarnation, end);
     let syncer = writer.syncer();
     writer.write_note(EntryKind::Seal, &incarnation.0)?;
     syncer.sync()?;
@@ -140,12 +141,6 @@ fn remove_orphans(disk: &dyn Disk, manifest: &ManifestLog) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where the chain of slots ends.
-struct ChainEnd {
-    next_slot: u64,
-    prev_crc: u32,
 }
 
 struct Replay {
@@ -208,10 +203,12 @@ impl Replay {
             pos: found.pos,
         };
         let slot = Slot::on_disk(place);
-        let data = |entry: &&FooterEntry| entry.kind == EntryKind::Data;
-        let data: Vec<_> = entries.iter().filter(data).collect();
-        for of_partition in data.chunk_by(|a, b| a.partition == b.partition) {
-            self.apply_run(&slot, of_partition);
+        let batches: Vec<_> = entries.iter().filter(|entry| entry.is_batch()).collect();
+        // What was imported need not follow what is before it, and the batches of a run do.
+        let together =
+            |a: &&FooterEntry, b: &&FooterEntry| a.partition == b.partition && !b.is_imported;
+        for run in batches.chunk_by(together) {
+            self.apply_run(&slot, run);
         }
     }
 
@@ -219,29 +216,31 @@ impl Replay {
     fn apply_run(&mut self, slot: &Arc<Slot>, entries: &[&FooterEntry]) {
         let id = entries[0].partition;
         let (append, log) = self.partitions.entry(id).or_insert_with(new_partition);
-        let covered_to = log.covered_to.max(log.log_start);
-        let uncovered = entries.partition_point(|e| e.batch.last_offset() < covered_to);
+        let uncovered = entries.partition_point(|e| e.batch.last_offset() < log.covered_to);
         let entries = &entries[uncovered..];
         let Some(first) = entries.first() else { return };
         if log.standing != Standing::Open {
             return;
         }
-        if first.batch.base_offset > append.next_offset {
+        let has_gap = first.batch.base_offset > append.next_offset;
+        // A gap before an import may be as it was, or the place of a slot that was lost.
+        if has_gap && !(first.is_imported && self.report.lost_slots.is_empty()) {
             let why = lost(append.next_offset, first.batch.base_offset);
             self.report.damaged.push((id, why.clone()));
             return damage(id, append, log, why);
         }
-        for entry in entries {
-            append.producers.apply(&entry.batch, self.now);
-            self.report.batches_replayed += 1;
-        }
+        self.report.batches_replayed += entries.len() as u64;
         let run = run_of(slot, entries);
-        append.next_offset = run.end_offset;
-        log.recover_run(Arc::new(run), first.batch.partition_leader_epoch);
+        append.next_offset = append.next_offset.max(run.end_offset);
+        let epoch = first.batch.partition_leader_epoch;
+        let of_producers = entries.iter().filter(|entry| entry.batch.has_producer_id());
+        let of_producers = of_producers.map(|entry| (entry.of_producer(), self.now));
+        log.recover_run(Arc::new(run), epoch, of_producers);
     }
 
     fn finish(mut self) -> (Caches, HashMap<PartitionId, Arc<Partition>>, Report) {
         for (id, (append, log)) in &mut self.partitions {
+            append.producers = log.settled.producers().clone();
             let rows_to = log.rows.to();
             // Rows are built of what is durable, so they prove that there was more.
             if log.standing == Standing::Open && rows_to > append.next_offset.max(log.log_start) {
@@ -320,8 +319,8 @@ fn new_partition() -> (AppendState, LogState) {
 }
 
 fn from_manifest(known: &PartitionManifest, caches: &Caches) -> (AppendState, LogState) {
-    let producers = Producers::restore(&known.producers);
-    let append = AppendState::new(known.next_offset.max(known.covered_to), producers);
+    let next_offset = known.next_offset.max(known.covered_to);
+    let append = AppendState::new(next_offset, Producers::default());
     let mut log = LogState::new(known.log_start, LogSettings::default());
     let reader = |meta: &Arc<_>| {
         Arc::new(SegmentReader::new(
@@ -341,5 +340,6 @@ fn from_manifest(known: &PartitionManifest, caches: &Caches) -> (AppendState, Lo
     (log.high_watermark, log.end) = (append.next_offset, append.next_offset);
     log.created = known.created_incarnation;
     log.epochs = Epochs::new(known.epochs.clone());
+    log.settled = Settled::restore(known);
     (append, log)
 }

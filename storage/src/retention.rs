@@ -89,8 +89,7 @@ mod tests {
         let settings = LogSettings {
             retention_ms,
             retention_bytes,
-            held_bytes_max: None,
-            is_keyed: false,
+            ..LogSettings::default()
         };
         assert_eq!(
             new_log_start(&PIECES, 5, &settings, now),

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use crate::compaction::CompactionOptions;
 use crate::disk::Disk;
 use crate::ids::{PartitionId, TopicId};
 use crate::partition::{LogSettings, Partition, Standing, TailMemory};
@@ -43,6 +44,7 @@ pub struct Options {
     /// Bookkeeping of the tail in memory; more makes the oldest WAL file be flushed.
     pub tail_index_bytes_max: u64,
     pub merge: MergePolicy,
+    pub compaction: CompactionOptions,
     /// Producers silent for longer are forgotten.
     pub producer_idle_ms_max: i64,
     /// Time between two looks at retention.
@@ -71,6 +73,7 @@ impl Default for Options {
             segment_bytes_max: 256 << 20,
             tail_index_bytes_max: 64 << 20,
             merge: MergePolicy::default(),
+            compaction: CompactionOptions::default(),
             producer_idle_ms_max: 86_400_000,
             retention_interval_ms: 300_000,
             removal_grace_ms: 60_000,
@@ -127,8 +130,10 @@ pub struct Store {
     pub cache: Arc<SegmentCache>,
     pub rows_cache: Arc<RowsCache>,
     pub fresh_id: FreshId,
-    /// Which start this is; leader epochs count from a partition's own first one.
+    /// Number of the incarnation that this process began with.
     pub incarnation_number: u32,
+    /// Number of the present one; leader epochs count from a partition's own first one.
+    present_incarnation: AtomicU32,
     pub written: Written,
     partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
 }
@@ -152,6 +157,7 @@ impl Store {
             rows_cache: caches.rows,
             fresh_id,
             incarnation_number,
+            present_incarnation: AtomicU32::new(incarnation_number),
             written: Written::default(),
             partitions: RwLock::new(partitions),
         }
@@ -177,8 +183,22 @@ impl Store {
         let partition = partitions
             .entry(id)
             .or_insert_with(|| Arc::new(Partition::empty(id, settings)));
-        partition.claim(created, self.incarnation_number, settings);
+        partition.claim(created, self.present_incarnation(), settings);
         Arc::clone(partition)
+    }
+
+    /// Number of the present incarnation: it rises with each start, and whenever storage is opened
+    /// again after a failure.
+    pub fn present_incarnation(&self) -> u32 {
+        self.present_incarnation.load(Ordering::Acquire)
+    }
+
+    /// A new incarnation leads all partitions from now on.
+    pub(crate) fn begin_incarnation(&self, number: u32) {
+        self.present_incarnation.store(number, Ordering::Release);
+        for partition in self.partitions() {
+            partition.begin_epoch(number);
+        }
     }
 
     /// Takes a topic out of service; answers its partitions, whose files the janitor then removes.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidelog_records::{BatchBuilder, BatchHeader};
-use tidelog_storage::disk::{Disk, SimDisk, WriteMode};
+use tidelog_storage::disk::{Disk, Fault, SimDisk, WriteMode};
 use tidelog_storage::ids::{PartitionId, TopicId};
 use tidelog_storage::{
-    Ack, Append, AppendError, AppendSink, Appended, Engine, LogSettings, Options, Partition,
-    ReadError, Report, Standing, WalOptions,
+    Ack, Append, AppendError, AppendSink, Appended, Engine, FlushMode, LogSettings, Options,
+    Partition, ReadError, Report, Standing, WalOptions, Watch,
 };
 
 struct Answers(Sender<Result<Appended, AppendError>>);
@@ -31,6 +31,10 @@ struct Rig {
 }
 
 fn start(disk: &SimDisk) -> Rig {
+    start_with(disk, FlushMode::Sync)
+}
+
+fn start_with(disk: &SimDisk, flush_mode: FlushMode) -> Rig {
     static IDS: AtomicU64 = AtomicU64::new(1);
     let fresh = || u128::from(IDS.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
     let options = Options {
@@ -39,6 +43,7 @@ fn start(disk: &SimDisk) -> Rig {
             budget_bytes: 1 << 20,
             mode: WriteMode::Buffered,
         },
+        flush_mode,
         ballast_bytes: 0,
         ..Options::default()
     };
@@ -138,38 +143,225 @@ fn a_full_wal_on_a_full_disk_answers_instead_of_hanging() {
     rig.engine.close();
 }
 
+/// Counts how often storage failed or was opened again.
+#[derive(Default)]
+struct Changes(AtomicU64);
+
+impl Watch for Changes {
+    fn moved(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Rig {
+    /// Waits until storage is open again, and tells the time meanwhile if it is given.
+    fn wait_until_open(&self, now: Option<i64>) {
+        let open = (0..2_000).any(|_| {
+            now.iter().for_each(|now| self.engine.tick(*now));
+            std::thread::sleep(Duration::from_millis(5));
+            self.engine.failure().is_none()
+        });
+        assert!(open, "{:?}", self.engine.failure());
+    }
+}
+
 #[test]
-fn a_failed_sync_ends_appending_and_the_next_start_knows_the_truth() {
+fn after_a_failed_sync_a_new_incarnation_goes_on_from_what_is_durable() {
+    for fault in [Fault::Undone, Fault::Done, Fault::Lost] {
+        let disk = SimDisk::new();
+        let rig = start(&disk);
+        let changes = Arc::new(Changes::default());
+        rig.engine
+            .watch_failure(Arc::clone(&changes) as Arc<dyn Watch>);
+        rig.append(0, b"safe").expect("synced");
+        // The next step writes the slot, the one after syncs it.
+        let sync = disk.steps() + 2;
+        disk.fail_steps(sync..=sync, fault);
+        let error = rig.append(0, b"unknown").expect_err("its sync failed");
+        assert!(matches!(error, AppendError::Storage(_)), "{error}");
+        rig.wait_until_open(None);
+        assert_eq!(
+            changes.0.load(Ordering::Relaxed),
+            2,
+            "failed, and open again"
+        );
+
+        let partition = rig.partition(0);
+        let marks = partition.marks();
+        assert_eq!((marks.high_watermark, marks.leader_epoch), (1, 1));
+        assert_eq!(partition.epoch_end(0), Some((0, 1)));
+        assert_eq!(rig.append(0, b"again").expect("appended").base_offset, 1);
+        assert_eq!(partition.epoch_end(0), Some((0, 1)));
+        assert_eq!(partition.epoch_at(1), Some(1));
+        assert_eq!(partition.marks().high_watermark, 2);
+        drop((rig, partition));
+
+        for seed in 0..4 {
+            let rig = start(&disk.after_power_cut(seed));
+            let read: Vec<u8> = read(&rig.partition(0), 0).expect("reads").concat();
+            let holds = |value: &[u8]| read.windows(value.len()).any(|w| w == value);
+            assert!(holds(b"safe") && holds(b"again") && !holds(b"unknown"));
+            assert_eq!(rig.partition(0).marks().leader_epoch, 2);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_goes_on_failing_is_tried_with_pauses() {
     let disk = SimDisk::new();
     let rig = start(&disk);
     rig.append(0, b"safe").expect("synced");
-    disk.fail_sync(1);
-    let error = rig.append(0, b"unknown").expect_err("its sync failed");
-    assert!(matches!(error, AppendError::Storage(_)), "{error}");
-    assert!(
-        matches!(rig.append(0, b"after"), Err(AppendError::Storage(_))),
-        "never retried"
-    );
-    assert!(rig.engine.failure().is_some());
-    assert_eq!(
-        rig.partition(0).marks().high_watermark,
-        1,
-        "readers see what is durable"
-    );
-    assert_eq!(read(&rig.partition(0), 0).expect("reads go on").len(), 1);
+    disk.fail_steps(disk.steps() + 1..=u64::MAX, Fault::Undone);
+    let refused = rig.append(0, b"refused").expect_err("the disk fails");
+    assert!(matches!(refused, AppendError::Storage(_)), "{refused}");
+    for now in 1..=40 {
+        rig.engine.tick(now * 1_000);
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(rig.engine.failure().is_some());
+        assert!(matches!(rig.append(0, b"x"), Err(AppendError::Storage(_))));
+        assert_eq!(read(&rig.partition(0), 0).expect("reads go on").len(), 1);
+    }
+    // The first steps of six attempts, and of mending the manifest log at each tick.
+    assert!(disk.faults() < 100, "{} faults", disk.faults());
+    disk.heal();
+    rig.wait_until_open(Some(100_000));
+    assert_eq!(rig.append(0, b"after").expect("appended").base_offset, 1);
+}
+
+/// Appends `count` values to partition `index`, each again until it is acknowledged; answers them by
+/// offset.
+fn append_whatever_happens(engine: &Engine, index: i32, count: u32) -> Vec<(i64, Bytes)> {
+    let (sender, answers) = channel();
+    let sink: Arc<dyn AppendSink> = Arc::new(Answers(sender));
+    let id = PartitionId {
+        topic: TopicId([1; 16]),
+        index,
+    };
+    let partition = engine
+        .store()
+        .ensure_partition(id, 0, LogSettings::default());
+    let mut acked = Vec::new();
+    for number in 0..count {
+        let bytes = batch(format!("value {number} of {index} {}", "x".repeat(700)).as_bytes());
+        let header = BatchHeader::read(&bytes).expect("a batch");
+        loop {
+            engine.append([Append {
+                partition: Arc::clone(&partition),
+                batch: bytes.clone(),
+                header,
+                ack: Ack::Durable,
+                now: 0,
+                tag: 0,
+                sink: Arc::clone(&sink),
+            }]);
+            let answer = answers.recv_timeout(Duration::from_secs(20));
+            match answer.expect("answered") {
+                Ok(appended) => {
+                    acked.push((appended.base_offset, bytes.slice(16..)));
+                    break;
+                }
+                Err(AppendError::Storage(_) | AppendError::NoSpace(_)) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    acked
+}
+
+#[test]
+fn what_was_told_to_have_failed_is_never_there_and_what_was_acked_always_is() {
+    let disk = SimDisk::new();
+    let rig = start(&disk);
+    let engine = &rig.engine;
+    let done = AtomicU64::new(0);
+    let acked = std::thread::scope(|scope| {
+        let producers: Vec<_> = (0..4)
+            .map(|index| scope.spawn(move || append_whatever_happens(engine, index, 150)))
+            .collect();
+        scope.spawn(|| {
+            let faults = [Fault::Undone, Fault::Done, Fault::Lost];
+            for round in 1_u32.. {
+                // Each failure is one after a quiet time, so that it is dealt with at once.
+                engine.tick(i64::from(round) * 100_000);
+                let step = disk.steps() + u64::from(round) * 7 % 11;
+                disk.fail_steps(step..=step, faults[round as usize % 3]);
+                std::thread::sleep(Duration::from_millis(2));
+                if done.load(Ordering::Relaxed) > 0 {
+                    return;
+                }
+            }
+        });
+        let acked: Vec<_> = producers
+            .into_iter()
+            .map(|producer| producer.join().expect("a producer"))
+            .collect();
+        done.store(1, Ordering::Relaxed);
+        acked
+    });
+    assert!(engine.store().present_incarnation() > 3, "some were ended");
+    let check = |rig: &Rig| {
+        for (index, acked) in acked.iter().enumerate() {
+            let partition = rig.partition(index as i32);
+            let mut offset = 0;
+            for (at, body) in acked {
+                // Read one by one: nothing else is between them.
+                assert_eq!(*at, offset);
+                let plan = partition.plan_read(offset, 1, true).expect("readable");
+                let read = plan.load().expect("loads").concat();
+                assert_eq!(&read[16..], body);
+                offset += 1;
+            }
+            assert_eq!(partition.marks().high_watermark, offset);
+        }
+    };
+    check(&rig);
+    let power_cut = disk.after_power_cut(1);
+    drop(rig);
+    check(&start(&power_cut));
+}
+
+#[test]
+fn an_engine_without_a_disk_can_be_closed() {
+    let disk = SimDisk::new();
+    let rig = start(&disk);
+    rig.append(0, b"safe").expect("synced");
+    disk.fail_steps(1..=u64::MAX, Fault::Undone);
+    rig.append(0, b"lost").expect_err("the disk fails");
+    rig.engine.close();
+    let refused = rig.append(0, b"late").expect_err("closed");
+    assert!(refused.to_string().contains("shutting down"), "{refused}");
+}
+
+#[test]
+fn without_a_sync_for_each_slot_a_failure_takes_nothing_that_was_read() {
+    let disk = SimDisk::new();
+    let rig = start_with(&disk, FlushMode::Os);
+    for round in 0..20 {
+        assert_eq!(
+            rig.append(round % 2, b"kept").expect("written").base_offset,
+            i64::from(round / 2)
+        );
+    }
+    let write = disk.steps() + 1;
+    disk.fail_steps(write..=write, Fault::Undone);
+    rig.append(0, b"refused").expect_err("its write failed");
+    rig.wait_until_open(None);
+    assert_eq!(rig.partition(0).marks().high_watermark, 10);
+    assert_eq!(rig.append(0, b"on we go").expect("written").base_offset, 10);
+    assert_eq!(rig.partition(0).marks().leader_epoch, 1);
     drop(rig);
 
-    let rig = start(&disk.after_power_cut(3));
-    let end = rig.partition(0).marks().high_watermark;
+    let rig = start(&disk.after_power_cut(1));
+    assert_eq!(rig.report.damaged, []);
     assert!(
-        (1..=2).contains(&end),
-        "the unknown record is there or not, the safe one is: {end}"
+        rig.partition(0).marks().high_watermark >= 10,
+        "written to segments"
     );
-    assert_eq!(
-        rig.append(0, b"on we go")
-            .expect("a new incarnation")
-            .base_offset,
-        end
+    assert!(
+        rig.partition(1).marks().high_watermark >= 10,
+        "written to segments"
     );
 }
 

@@ -2,16 +2,24 @@
 
 use std::fmt::Display;
 
-use tidelog_coordinator::cluster::ClusterError;
 use tidelog_coordinator::cluster::settings::ConfigError;
-use tidelog_coordinator::group::GroupError;
+use tidelog_coordinator::cluster::{ClusterError, QuotaError};
+use tidelog_coordinator::group::{ConsumerError, GroupError, TxnOffsetsError};
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
 use tidelog_records::BatchError;
-use tidelog_storage::{AppendError, ReadError, SequenceError};
+use tidelog_storage::{
+    AppendError, ReadError, Refusal as WriteRefusal, SequenceError, TransactionError,
+};
 
+use super::cluster::alter_client_quotas::UnknownHost;
+use super::cluster::alter_partition_reassignments::NotMoved;
 use super::cluster::api_versions::Refusal;
+use super::cluster::describe_client_quotas::BadFilter;
 use super::cluster::describe_cluster::WrongEndpoint;
+use super::cluster::elect_leaders::NoElection;
 use super::cluster::init_producer_id;
+use super::cluster::quorum::QuorumError;
+use super::cluster::update_features::UnknownDirection;
 use super::data::admission;
 use super::data::delete_records::DeleteError;
 use super::data::fetch_session::SessionError;
@@ -19,12 +27,17 @@ use super::data::keyed::KeyedError;
 use super::data::list_offsets::ListError;
 use super::data::produce::ProduceError;
 use super::data::target::PartitionError;
+use super::data::transactional::{self, Unconfirmed};
+use super::ext::import_records::ImportRefused;
 use super::ext::lookup::{KeyFault, LookupError};
 use super::ext::tier_status::UnknownAction;
 use super::ext::union_read_offsets::UnionError;
 use super::group::find_coordinator::NoCoordinator;
+use super::security::NoAuthorizer;
 use super::topic::{BadReference, BadResource, NoAnswer};
+use super::txn::{self, Told};
 use crate::jobs::lake::state::NoCut;
+use crate::log::Unwritten;
 use crate::owners::groups::CoordinatorError;
 use crate::owners::keyed::{NotReady, RulesError};
 
@@ -76,10 +89,31 @@ impl From<CoordinatorError> for ErrorCode {
     fn from(error: CoordinatorError) -> Self {
         match error {
             CoordinatorError::Group(error) => of_group(error),
+            CoordinatorError::Transaction(error) => of_txn_offsets(error),
+            CoordinatorError::Consumer(error) => of_consumer(error),
             CoordinatorError::Unavailable(_)
-            | CoordinatorError::NoTopic
+            | CoordinatorError::NoOwner(_)
             | CoordinatorError::Stopping => ErrorCode::CoordinatorNotAvailable,
         }
+    }
+}
+
+fn of_txn_offsets(error: TxnOffsetsError) -> ErrorCode {
+    match error {
+        TxnOffsetsError::Group(error) => of_group(error),
+        TxnOffsetsError::NotConfirmed => ErrorCode::InvalidTxnState,
+        TxnOffsetsError::Fenced => ErrorCode::InvalidProducerEpoch,
+    }
+}
+
+fn of_consumer(error: ConsumerError) -> ErrorCode {
+    match error {
+        ConsumerError::Group(error) => of_group(error),
+        ConsumerError::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
+        ConsumerError::UnreleasedInstance => ErrorCode::UnreleasedInstanceId,
+        ConsumerError::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
+        ConsumerError::InvalidRegex { .. } => ErrorCode::InvalidRegularExpression,
+        ConsumerError::InvalidRequest { .. } => ErrorCode::InvalidRequest,
     }
 }
 
@@ -103,6 +137,7 @@ fn of_group(error: GroupError) -> ErrorCode {
         GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupError::GroupNotFound => ErrorCode::GroupIdNotFound,
         GroupError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
     }
 }
 
@@ -123,6 +158,7 @@ impl Coded for ClusterError {
             ClusterError::DuplicateTopic { .. }
             | ClusterError::DuplicateResource { .. }
             | ClusterError::AssignmentsAndCounts
+            | ClusterError::MalformedConfig(_)
             | ClusterError::UnknownBroker { .. } => ErrorCode::InvalidRequest,
             ClusterError::InvalidPartitions { .. } | ClusterError::KeyedTableFixed { .. } => {
                 ErrorCode::InvalidPartitions
@@ -132,7 +168,9 @@ impl Coded for ClusterError {
             ClusterError::InvalidConfig(error) => error.code(),
             ClusterError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             ClusterError::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
-            ClusterError::InternalTopic { .. } => ErrorCode::PolicyViolation,
+            ClusterError::InternalTopic { .. } | ClusterError::TooManyResources { .. } => {
+                ErrorCode::PolicyViolation
+            }
             ClusterError::InvalidFeature { .. } => ErrorCode::InvalidUpdateVersion,
             // Neither is the client's doing, and Kafka has no code for them.
             ClusterError::TopicIdTaken { .. } | ClusterError::ProducerIdsExhausted => {
@@ -155,6 +193,73 @@ impl Coded for ConfigError {
             | ConfigError::NotAList { .. }
             | ConfigError::TooLong { .. }
             | ConfigError::Conflict { .. } => ErrorCode::InvalidConfig,
+        }
+    }
+}
+
+impl Coded for UnknownDirection {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidUpdateVersion
+    }
+}
+
+impl Coded for QuotaError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidRequest
+    }
+}
+
+impl Coded for UnknownHost {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidRequest
+    }
+}
+
+impl Coded for BadFilter {
+    fn code(&self) -> ErrorCode {
+        match self {
+            BadFilter::UnknownType(_) => ErrorCode::UnsupportedVersion,
+            _ => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+impl Coded for NoAuthorizer {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::SecurityDisabled
+    }
+}
+
+impl Coded for NoElection {
+    fn code(&self) -> ErrorCode {
+        match self {
+            NoElection::UnknownKind(_) => ErrorCode::InvalidRequest,
+            NoElection::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            NoElection::NotNeeded => ErrorCode::ElectionNotNeeded,
+            NoElection::Offline => ErrorCode::EligibleLeadersNotAvailable,
+        }
+    }
+}
+
+impl Coded for NotMoved {
+    fn code(&self) -> ErrorCode {
+        match self {
+            NotMoved::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            NotMoved::NothingToCancel => ErrorCode::NoReassignmentInProgress,
+            NotMoved::NoReplica(_) | NotMoved::OtherReplicas(_) => {
+                ErrorCode::InvalidReplicaAssignment
+            }
+        }
+    }
+}
+
+impl Coded for QuorumError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            QuorumError::OtherCluster { .. } => ErrorCode::InconsistentClusterId,
+            QuorumError::BadVoter(_) | QuorumError::Itself(_) => ErrorCode::InvalidRequest,
+            QuorumError::Static => ErrorCode::UnsupportedVersion,
+            QuorumError::NotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
         }
     }
 }
@@ -200,8 +305,6 @@ impl Coded for init_producer_id::Refusal {
         use init_producer_id::Refusal;
         match self {
             Refusal::EmptyTransactionalId | Refusal::HalfIdentity => ErrorCode::InvalidRequest,
-            // Final for every client; the answer has no place for a message.
-            Refusal::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
             // Retried as it is; "not available" would make clients look for a coordinator first.
             Refusal::Unavailable => ErrorCode::CoordinatorLoadInProgress,
         }
@@ -271,9 +374,13 @@ impl Coded for ProduceError {
         match self {
             ProduceError::Acks(_) => ErrorCode::InvalidRequiredAcks,
             // Final for every client, as it should be until there are transactions.
-            ProduceError::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
+            ProduceError::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
+            ProduceError::Unconfirmed(error) => error.code(),
             ProduceError::Target(error) => error.code(),
             ProduceError::Internal => ErrorCode::InvalidTopicException,
+            // Java and librdkafka look for the leader and send again until their delivery timeout;
+            // librdkafka does not even count it as a retry.
+            ProduceError::Importing => ErrorCode::NotLeaderOrFollower,
             ProduceError::Refused(refusal) => refusal.code(),
             ProduceError::Keyed(error) => error.code(),
             ProduceError::Append(error) => error.code(),
@@ -302,6 +409,22 @@ impl Coded for LookupError {
             | LookupError::TooManyKeys { .. }
             | LookupError::TooMuch { .. } => ErrorCode::InvalidRequest,
             LookupError::Rows(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Coded for ImportRefused {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ImportRefused::Target(error) => error.code(),
+            ImportRefused::NotImporting | ImportRefused::Keyed | ImportRefused::ProducerId(_) => {
+                ErrorCode::InvalidRequest
+            }
+            ImportRefused::Batch(error) if error.is_corrupt() => ErrorCode::CorruptMessage,
+            ImportRefused::Batch(_) | ImportRefused::Import(_) => ErrorCode::InvalidRecord,
+            ImportRefused::ProducerIds(failure) => failure.code,
+            ImportRefused::Append(error) => error.code(),
+            ImportRefused::NotDurable(_) => ErrorCode::KafkaStorageError,
         }
     }
 }
@@ -357,6 +480,52 @@ impl Coded for NoCut {
             NoCut::NotReady | NoCut::Gap(_) => ErrorCode::CoordinatorLoadInProgress,
             NoCut::LeaseEnded => ErrorCode::ResourceNotFound,
             NoCut::TooManyLeases => ErrorCode::ThrottlingQuotaExceeded,
+        }
+    }
+}
+
+impl Coded for Unconfirmed {
+    fn code(&self) -> ErrorCode {
+        let (error, version) = match self {
+            Unconfirmed::SeveralProducers => return ErrorCode::InvalidProducerIdMapping,
+            Unconfirmed::Coordinator { error, version } => (error, *version),
+        };
+        let told = Told {
+            fenced: false,
+            abortable: version >= transactional::ABORTABLE_FROM,
+        };
+        match txn::code(error, told) {
+            // Older producers do not send again after these, but after NOT_ENOUGH_REPLICAS.
+            ErrorCode::ConcurrentTransactions if version < transactional::V2_FROM => {
+                ErrorCode::NotEnoughReplicas
+            }
+            ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress => {
+                ErrorCode::NotEnoughReplicas
+            }
+            code => code,
+        }
+    }
+}
+
+impl Coded for Unwritten {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Unwritten::Append(error) => error.code(),
+            Unwritten::Refused(refusal) => refusal.code(),
+        }
+    }
+}
+
+impl Coded for WriteRefusal {
+    fn code(&self) -> ErrorCode {
+        match self {
+            WriteRefusal::Transaction(
+                TransactionError::NotOpen { .. } | TransactionError::Outside { .. },
+            ) => ErrorCode::InvalidTxnState,
+            WriteRefusal::Transaction(TransactionError::CoordinatorFenced { .. }) => {
+                ErrorCode::TransactionCoordinatorFenced
+            }
+            WriteRefusal::BelowEnd { .. } => ErrorCode::InvalidRequest,
         }
     }
 }

@@ -18,32 +18,46 @@ pub mod docs;
 pub mod error;
 pub mod ext;
 pub mod group;
+pub mod security;
 pub mod topic;
+pub mod txn;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    MetadataRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, EndTxnRequest, ListTransactionsRequest, TxnOffsetCommitRequest,
 };
+use kafka_protocol::messages::{
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    AlterReplicaLogDirsRequest, ApiVersionsRequest, CreateAclsRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteAclsRequest, DeleteTopicsRequest, DescribeAclsRequest,
+    DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, RemoveRaftVoterRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
+};
+use kafka_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest};
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetDeleteRequest, SyncGroupRequest,
 };
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
-    ProduceRequest,
+    DeleteRecordsRequest, FetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Message, Request, VersionRange};
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
+use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
 use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
 use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
 use tidelog_protocol_ext::ext::{self as wire, decode_request};
+use tidelog_protocol_ext::newer::{
+    AddRaftVoterRequest, DescribeLogDirsRequest, ListOffsetsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, WriteTxnMarkersRequest,
+};
 use tidelog_protocol_ext::{api_key, decode};
 use tracing::debug;
 
@@ -65,6 +79,11 @@ pub struct Api {
     pub before_login: bool,
     /// Whether a further request of this API may be taken while the reply is still being made.
     pub pipelined: bool,
+    /// Whether the answer may be long in coming and is given up when the client goes away. Everything
+    /// else is carried out once it was read, whoever listens: clients commit and leave as they close.
+    pub waits: bool,
+    /// What the documents say of it beyond its versions.
+    pub note: &'static str,
     /// Versions our message type can carry, both ways.
     pub decodable: [VersionRange; 2],
     pub(crate) run: fn(Context, Bytes) -> BoxFuture<'static, Outcome>,
@@ -86,6 +105,8 @@ impl Api {
             advertised_min: min,
             before_login: false,
             pipelined: false,
+            waits: false,
+            note: "",
             decodable: [R::VERSIONS, <R::Response as Message>::VERSIONS],
             run,
         }
@@ -104,6 +125,8 @@ impl Api {
             advertised_min: min,
             before_login: false,
             pipelined: false,
+            waits: true,
+            note: "",
             decodable: [VersionRange { min, max }; 2],
             run,
         }
@@ -154,16 +177,16 @@ macro_rules! apis {
 apis! {
     kafka {
         Produce(ProduceRequest) => data::produce, 3..=13, advertised_min: 0, pipelined: true;
-        Fetch(FetchRequest) => data::fetch, 4..=18;
-        ListOffsets(ListOffsetsRequest) => data::list_offsets, 1..=10;
+        Fetch(FetchRequest) => data::fetch, 4..=18, waits: true;
+        ListOffsets(ListOffsetsRequest) => data::list_offsets, 1..=11;
         Metadata(MetadataRequest) => cluster::metadata, 0..=13;
-        OffsetCommit(OffsetCommitRequest) => group::offset_commit, 2..=9;
-        OffsetFetch(OffsetFetchRequest) => group::offset_fetch, 1..=9;
+        OffsetCommit(OffsetCommitRequest) => group::offset_commit, 2..=10;
+        OffsetFetch(OffsetFetchRequest) => group::offset_fetch, 1..=10;
         FindCoordinator(FindCoordinatorRequest) => group::find_coordinator, 0..=6;
-        JoinGroup(JoinGroupRequest) => group::join_group, 0..=9;
+        JoinGroup(JoinGroupRequest) => group::join_group, 0..=9, waits: true;
         Heartbeat(HeartbeatRequest) => group::heartbeat, 0..=4;
         LeaveGroup(LeaveGroupRequest) => group::leave_group, 0..=5;
-        SyncGroup(SyncGroupRequest) => group::sync_group, 0..=5;
+        SyncGroup(SyncGroupRequest) => group::sync_group, 0..=5, waits: true;
         DescribeGroups(DescribeGroupsRequest) => group::describe_groups, 0..=6;
         ListGroups(ListGroupsRequest) => group::list_groups, 0..=5;
         ApiVersions(ApiVersionsRequest) => cluster::api_versions, 0..=4, before_login: true;
@@ -172,15 +195,53 @@ apis! {
         DeleteRecords(DeleteRecordsRequest) => data::delete_records, 0..=2;
         InitProducerId(InitProducerIdRequest) => cluster::init_producer_id, 0..=5;
         OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) => data::offset_for_leader_epoch, 2..=4;
+        AddPartitionsToTxn(AddPartitionsToTxnRequest) => txn::add_partitions_to_txn, 0..=5;
+        AddOffsetsToTxn(AddOffsetsToTxnRequest) => txn::add_offsets_to_txn, 0..=4;
+        EndTxn(EndTxnRequest) => txn::end_txn, 0..=5;
+        WriteTxnMarkers(WriteTxnMarkersRequest) => txn::write_txn_markers, 1..=2;
+        TxnOffsetCommit(TxnOffsetCommitRequest) => txn::txn_offset_commit, 0..=5;
+        DescribeAcls(DescribeAclsRequest) => security::describe_acls, 1..=3,
+            note: "There is no authorizer: SECURITY_DISABLED.";
+        CreateAcls(CreateAclsRequest) => security::create_acls, 1..=3,
+            note: "There is no authorizer: SECURITY_DISABLED.";
+        DeleteAcls(DeleteAclsRequest) => security::delete_acls, 1..=3,
+            note: "There is no authorizer: SECURITY_DISABLED.";
         DescribeConfigs(DescribeConfigsRequest) => topic::describe_configs, 1..=4;
         AlterConfigs(AlterConfigsRequest) => topic::alter_configs, 0..=2;
-        DescribeLogDirs(DescribeLogDirsRequest) => cluster::describe_log_dirs, 1..=4;
+        AlterReplicaLogDirs(AlterReplicaLogDirsRequest) => cluster::alter_replica_log_dirs, 1..=2,
+            note: "There is one directory.";
+        DescribeLogDirs(DescribeLogDirsRequest) => cluster::describe_log_dirs, 1..=5;
         CreatePartitions(CreatePartitionsRequest) => topic::create_partitions, 0..=3;
         DeleteGroups(DeleteGroupsRequest) => group::delete_groups, 0..=2;
+        ElectLeaders(ElectLeadersRequest) => cluster::elect_leaders, 0..=2,
+            note: "There is one replica, which leads: ELECTION_NOT_NEEDED.";
         IncrementalAlterConfigs(IncrementalAlterConfigsRequest) => topic::incremental_alter_configs, 0..=1;
+        AlterPartitionReassignments(AlterPartitionReassignmentsRequest) => cluster::alter_partition_reassignments, 0..=1,
+            note: "A partition can only be told to stay.";
+        ListPartitionReassignments(ListPartitionReassignmentsRequest) => cluster::list_partition_reassignments, 0..=0,
+            note: "There are none.";
         OffsetDelete(OffsetDeleteRequest) => group::offset_delete, 0..=0;
+        DescribeClientQuotas(DescribeClientQuotasRequest) => cluster::describe_client_quotas, 0..=1,
+            note: "Shows what was set; nobody is slowed down by it.";
+        AlterClientQuotas(AlterClientQuotasRequest) => cluster::alter_client_quotas, 0..=1,
+            note: "Kept and shown; nobody is slowed down by it.";
+        DescribeQuorum(DescribeQuorumRequest) => cluster::describe_quorum, 0..=2,
+            note: "A quorum of one: this broker.";
+        UpdateFeatures(UpdateFeaturesRequest) => cluster::update_features, 0..=2;
         DescribeCluster(DescribeClusterRequest) => cluster::describe_cluster, 0..=2;
+        DescribeProducers(DescribeProducersRequest) => txn::describe_producers, 0..=0;
+        UnregisterBroker(UnregisterBrokerRequest) => cluster::unregister_broker, 0..=0,
+            note: "This broker cannot be unregistered.";
+        DescribeTransactions(DescribeTransactionsRequest) => txn::describe_transactions, 0..=0;
+        ListTransactions(ListTransactionsRequest) => txn::list_transactions, 0..=2;
+        ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest) => group::consumer_group_heartbeat, 0..=1;
+        ConsumerGroupDescribe(ConsumerGroupDescribeRequest) => group::consumer_group_describe, 0..=1;
+        ListConfigResources(ListConfigResourcesRequest) => topic::list_config_resources, 0..=1;
         DescribeTopicPartitions(DescribeTopicPartitionsRequest) => cluster::describe_topic_partitions, 0..=0;
+        AddRaftVoter(AddRaftVoterRequest) => cluster::add_raft_voter, 0..=1,
+            note: "Refused, as by every static quorum.";
+        RemoveRaftVoter(RemoveRaftVoterRequest) => cluster::remove_raft_voter, 0..=0,
+            note: "Refused, as by every static quorum.";
     }
     ours {
         ColumnarFetchRequest => ext::columnar_fetch;
@@ -188,6 +249,7 @@ apis! {
         UnionReadOffsetsRequest => ext::union_read_offsets;
         DescribeTableRequest => ext::describe_table;
         TierStatusRequest => ext::tier_status;
+        ImportRecordsRequest => ext::import_records;
     }
 }
 

@@ -16,14 +16,15 @@ use tidelog_coordinator::cluster::settings::{
 use tidelog_coordinator::cluster::{
     Cluster, ClusterOptions, Command, Image, Record, ReplicationPolicy, Reply, Topic,
 };
-use tidelog_coordinator::machine::{Decision, Machine, Token};
-use tidelog_storage::LogSettings;
+use tidelog_coordinator::machine::{Decision, Envelope, Machine, Token};
 use tidelog_storage::ids::{PartitionId, TopicId};
+use tidelog_storage::{CompactionSettings, LogSettings};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::driver::{self, DriverError, DriverHandle, Journal};
 use crate::clock::Clock;
+use crate::features;
 use crate::log::Log;
 use crate::settings::{self, Limits, Settings, Source, Update};
 
@@ -154,6 +155,8 @@ impl ClusterHandle {
                 cluster_id: cluster_id.to_owned(),
             })
             .await?;
+        let levels = features::initial();
+        handle.call(Command::BeginFeatures { levels }).await?;
         let known = handle.view();
         log.engine().delete_unknown(|topic| {
             let topic = Uuid::from_bytes(topic.0);
@@ -238,7 +241,7 @@ impl Journal for Owner {
         Ok((key.into(), Some(value.into())))
     }
 
-    fn decode(_: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, String> {
+    fn decode(_: Envelope, _: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, String> {
         let value = value.ok_or("a cluster record without a value")?;
         Record::decode(value)
             .map(Some)
@@ -302,15 +305,32 @@ impl Owner {
 }
 
 /// What of a topic's settings concerns its log: a topic that is only compacted keeps everything, and
-/// one on its way to the lake keeps for a while what is not there yet.
+/// one on its way to the lake keeps for a while what is not there yet. One that is being imported keeps
+/// what the other cluster keeps.
 fn log_settings(topic: &Topic, settings: &TopicSettings) -> LogSettings {
     let is_tiered = settings.is_tiered() && !topic.internal;
-    let limit = |value: Option<u64>| value.filter(|_| settings.cleanup.delete);
+    let is_kept = settings.importing;
+    let limit = |value: Option<u64>| value.filter(|_| settings.cleanup.delete && !is_kept);
     LogSettings {
         retention_ms: limit(settings.retention_ms).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
         retention_bytes: limit(settings.retention_bytes),
         held_bytes_max: is_tiered.then_some(settings.lake.retention_budget_bytes),
         is_keyed: settings.table.key == TableKey::RecordKey,
+        compaction: (settings.cleanup.compact && !topic.internal && !is_kept)
+            .then(|| compaction(settings)),
+    }
+}
+
+/// Internal topics are not compacted by key: their owners begin them anew with a checkpoint.
+fn compaction(settings: &TopicSettings) -> CompactionSettings {
+    let max_lag_ms = settings.max_compaction_lag_ms;
+    CompactionSettings {
+        min_dirty_ratio: settings.min_dirty_ratio,
+        min_lag_ms: settings.min_compaction_lag_ms,
+        max_lag_ms,
+        delete_retention_ms: settings.delete_retention_ms,
+        seal_bytes: settings.segment_bytes.into(),
+        seal_after_ms: settings.segment_ms.min(max_lag_ms.unwrap_or(i64::MAX)),
     }
 }
 
@@ -323,7 +343,7 @@ fn options(settings: &Settings, broker_settings: &BrokerSettings) -> ClusterOpti
             settings::ReplicationPolicy::Clamp => ReplicationPolicy::Clamp,
             settings::ReplicationPolicy::Refuse => ReplicationPolicy::Refuse,
         },
-        features: Default::default(),
+        features: features::supported(),
         settings: broker_settings.clone(),
     }
 }

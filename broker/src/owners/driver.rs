@@ -17,14 +17,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidelog_coordinator::machine::{Decision, Machine, Token};
-use tidelog_records::{BatchBuilder, BatchHeader, Records};
-use tidelog_storage::{Ack, AppendError, Appended, Partition};
+use tidelog_coordinator::machine::{Decision, Envelope, Machine, Token};
+use tidelog_records::{BatchHeader, Records};
+use tidelog_storage::Partition;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::clock::Clock;
-use crate::log::{Appending, Log, NewBatch};
+use crate::log::{Appending, Log, Outcome, Unwritten};
+use crate::owners::envelope;
 
 /// Commands that may wait for a machine; more make their callers wait.
 const INBOX_MAX: usize = 256;
@@ -32,10 +33,6 @@ const INBOX_MAX: usize = 256;
 const LOAD_BYTES: u64 = 4 << 20;
 /// A record batch of ours never grows larger than this when decompressed.
 const BATCH_BYTES_MAX: usize = 128 << 20;
-/// Records of one decision beyond this many bytes are split into several batches, all appended
-/// together.
-const BATCH_BYTES_AIM: usize = 512 << 10;
-
 /// A log is begun anew with a checkpoint once it holds this much more than the last one, so that
 /// loading takes a bounded time.
 const CHECKPOINT_BYTES_MIN: u64 = 4 << 20;
@@ -53,8 +50,13 @@ pub trait Journal: Machine + Send + 'static {
     /// The record cannot be written at all; it is left out, and that is logged.
     fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), String>;
 
-    /// A record read back; `None` if it is none of this machine's and may be skipped.
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
+    /// A record read back out of a batch of this kind; `None` if it is none of this machine's and may
+    /// be skipped.
+    fn decode(
+        envelope: Envelope,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Option<Self::Record>, String>;
 
     /// Called after records were applied and are durable, before their replies leave.
     fn durable(&mut self) {}
@@ -100,6 +102,19 @@ impl<M: Machine> DriverHandle<M> {
     /// # Errors
     /// The machine was rebuilt meanwhile, or the broker stops.
     pub async fn call(&self, command: M::Command) -> Result<M::Reply, DriverError> {
+        self.submit(command).await?.answer().await
+    }
+
+    /// A handle that does not keep the driver running.
+    pub fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle {
+            inbox: self.inbox.downgrade(),
+            withdrawn: self.withdrawn.clone(),
+            next_token: Arc::clone(&self.next_token),
+        }
+    }
+
+    async fn submit(&self, command: M::Command) -> Result<Waiting<M::Reply>, DriverError> {
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (reply, answered) = oneshot::channel();
         let call = Call {
@@ -109,23 +124,54 @@ impl<M: Machine> DriverHandle<M> {
         };
         let sent = self.inbox.send(call).await;
         sent.map_err(|_| DriverError::Unavailable)?;
-        let mut waiting = Waiting {
+        Ok(Waiting {
             token: Some(token),
-            withdrawn: &self.withdrawn,
+            answered,
+            withdrawn: self.withdrawn.clone(),
+        })
+    }
+}
+
+/// What tasks hold that serve a machine and end with it.
+pub struct WeakHandle<M: Machine> {
+    inbox: mpsc::WeakSender<Call<M>>,
+    withdrawn: mpsc::UnboundedSender<Token>,
+    next_token: Arc<AtomicU64>,
+}
+
+impl<M: Machine> WeakHandle<M> {
+    /// Asks the machine; `None` once nobody else can. While it waits the driver may end.
+    pub async fn call(&self, command: M::Command) -> Option<Result<M::Reply, DriverError>> {
+        let handle = DriverHandle {
+            inbox: self.inbox.upgrade()?,
+            withdrawn: self.withdrawn.clone(),
+            next_token: Arc::clone(&self.next_token),
         };
-        let answer = answered.await;
-        waiting.token = None;
-        answer.map_err(|_| DriverError::Unavailable)
+        let waiting = handle.submit(command).await;
+        drop(handle);
+        Some(match waiting {
+            Ok(waiting) => waiting.answer().await,
+            Err(error) => Err(error),
+        })
     }
 }
 
 /// A caller that says so when it leaves before its answer.
-struct Waiting<'a> {
+struct Waiting<Reply> {
     token: Option<Token>,
-    withdrawn: &'a mpsc::UnboundedSender<Token>,
+    answered: oneshot::Receiver<Reply>,
+    withdrawn: mpsc::UnboundedSender<Token>,
 }
 
-impl Drop for Waiting<'_> {
+impl<Reply> Waiting<Reply> {
+    async fn answer(mut self) -> Result<Reply, DriverError> {
+        let answer = (&mut self.answered).await;
+        self.token = None;
+        answer.map_err(|_| DriverError::Unavailable)
+    }
+}
+
+impl<Reply> Drop for Waiting<Reply> {
     fn drop(&mut self) {
         if let Some(token) = self.token {
             // A driver that is gone has nothing to withdraw from.
@@ -202,7 +248,7 @@ enum Event<M: Machine> {
     HandlesGone,
     Deadline,
     /// The oldest flush is durable from this offset on (if it wrote anything), or failed.
-    Flushed(Result<Option<i64>, AppendError>),
+    Flushed(Result<Option<i64>, Unwritten>),
     CallerGone(Token),
 }
 
@@ -234,7 +280,7 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
                     }
                 }
                 Event::Flushed(Ok(first_offset)) => self.settle(first_offset),
-                Event::Flushed(Err(error)) => self.start_over(&error).await?,
+                Event::Flushed(Err(error)) => self.start_over(&error, &mut calls).await?,
                 Event::HandlesGone => return Ok(()),
             }
         }
@@ -285,59 +331,17 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
         replies: Vec<(Token, M::Reply)>,
         is_checkpoint: bool,
     ) -> u64 {
-        let batches = self.batches(records);
+        let now_ms = self.clock.now_ms();
+        let batches = envelope::batches::<M>(&self.partition, records, now_ms);
         let bytes = batches.iter().map(|batch| batch.bytes.len() as u64).sum();
         self.grown_bytes += bytes;
-        let appending = Box::pin(self.log.append(batches, self.clock.now_ms()));
+        let appending = self.log.append(batches, now_ms);
         self.flushes.push_back(Flush {
-            appending,
+            appending: Box::pin(appending),
             replies,
             is_checkpoint,
         });
         bytes
-    }
-
-    fn batches(&self, records: &[M::Record]) -> Vec<NewBatch> {
-        let now = self.clock.now_ms();
-        let mut builders = vec![BatchBuilder::new()];
-        for record in records {
-            let (key, value) = match M::encode(record) {
-                Ok(encoded) => encoded,
-                Err(error) => {
-                    error!(machine = M::NAME, error, "a record could not be encoded");
-                    continue;
-                }
-            };
-            if builders
-                .last()
-                .is_some_and(|b| b.size_bytes() > BATCH_BYTES_AIM)
-            {
-                builders.push(BatchBuilder::new());
-            }
-            if let Some(builder) = builders.last_mut() {
-                // Refused only beyond 2 GiB, which no decision of a machine comes near.
-                let added = builder.append(now, Some(&key), value.as_deref(), []);
-                if let Err(error) = added {
-                    error!(machine = M::NAME, %error, "a record could not be encoded");
-                }
-            }
-        }
-        builders.retain(|builder| !builder.is_empty());
-        builders
-            .into_iter()
-            .filter_map(|builder| self.batch(builder))
-            .collect()
-    }
-
-    fn batch(&self, builder: BatchBuilder) -> Option<NewBatch> {
-        let bytes = builder.finish().ok()?;
-        let header = BatchHeader::read(&bytes)?;
-        Some(NewBatch {
-            partition: Arc::clone(&self.partition),
-            bytes,
-            header,
-            ack: Ack::Durable,
-        })
     }
 
     /// The oldest flush is durable.
@@ -365,7 +369,11 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
     }
 
     /// An append failed: what was applied may not be in the log.
-    async fn start_over(&mut self, error: &AppendError) -> Result<(), LoadError> {
+    async fn start_over(
+        &mut self,
+        error: &Unwritten,
+        calls: &mut mpsc::Receiver<Call<M>>,
+    ) -> Result<(), LoadError> {
         warn!(machine = M::NAME, partition = %self.partition.id, %error,
             "an append failed; loading anew");
         // The oldest flush is the one that failed: it has been answered.
@@ -374,6 +382,18 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
             let _ = flush.appending.await;
         }
         self.callers.clear();
+        // A machine that could not write would start over at once.
+        let log = Arc::clone(&self.log);
+        let open = log.until_open();
+        tokio::pin!(open);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut open => break,
+                // Dropped, and so told that nobody is available.
+                call = calls.recv() => if call.is_none() { return Ok(()) },
+            }
+        }
         self.machine = (self.make)();
         self.load().await
     }
@@ -409,7 +429,7 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
         for mut piece in pieces {
             while let Some(header) = BatchHeader::read(&piece) {
                 let batch = piece.split_to(header.total_len().min(piece.len()));
-                self.apply_batch(&batch)?;
+                self.apply_batch(&header, &batch)?;
                 next = header.last_offset() + 1;
             }
         }
@@ -419,12 +439,13 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
         Ok(next)
     }
 
-    fn apply_batch(&mut self, batch: &Bytes) -> Result<(), LoadError> {
+    fn apply_batch(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<(), LoadError> {
         let undecodable = |error: String| LoadError::Undecodable(error);
+        let envelope = envelope::of(header);
         let records = Records::open(batch, BATCH_BYTES_MAX).map_err(LoadError::undecodable)?;
         for record in &records {
             let record = record.map_err(LoadError::undecodable)?;
-            let decoded = M::decode(record.key.unwrap_or_default(), record.value);
+            let decoded = M::decode(envelope, record.key.unwrap_or_default(), record.value);
             if let Some(decoded) = decoded.map_err(undecodable)? {
                 self.machine.apply(&decoded);
             }
@@ -434,7 +455,7 @@ impl<M: Journal, F: Fn() -> M> Driver<M, F> {
 }
 
 /// Where the batches of one flush begin, if all of them were written.
-fn first_offset(outcomes: Vec<Result<Appended, AppendError>>) -> Result<Option<i64>, AppendError> {
+fn first_offset(outcomes: Vec<Outcome>) -> Result<Option<i64>, Unwritten> {
     let mut first = None;
     for outcome in outcomes {
         first = first.or(Some(outcome?.base_offset));

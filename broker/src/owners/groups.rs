@@ -1,39 +1,34 @@
-//! Consumer groups: which partition of `__consumer_offsets` keeps a group, and who owns it.
+//! Consumer groups: a `coordinator::group::Groups` machine for each partition of
+//! `__consumer_offsets`, see [`partitioned`](super::partitioned).
 //!
-//! ```text
-//! group id ─ Java's hash ─▶ partition ─▶ its owner: a `coordinator::group::Groups` machine
-//! ```
-//! - The topic is made when the first group is asked for. The number of its partitions then stays:
-//!   the place of a group depends on it.
-//! - A partition that holds records has its owner from the start of the broker on, so that offsets
-//!   expire and members time out without anybody asking; the others get theirs with their first
-//!   group. A partition without an owner therefore holds no group.
-//! - Calls wait while an owner loads its partition.
+//! - Every owner is told of new topics and partitions, for the groups whose members the coordinator
+//!   assigns (KIP-848).
 //! - The deletion of a topic is told to every owner, and the offsets committed for it go. A stop
 //!   between the two leaves offsets behind that go when they expire.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use parking_lot::Mutex;
-use tidelog_coordinator::cluster::{self, ClusterError, NewTopic, Topic};
+use tidelog_coordinator::cluster::Image;
 use tidelog_coordinator::group::{
-    self, CommitOffsets, DeleteOffsets, DescribedGroup, FetchOffsets, FetchedOffset, GroupCommand,
-    GroupError, GroupRecord, GroupReply, GroupSettings, Heartbeat, JoinGroup, Joined, LeaveGroup,
-    Left, ListGroups, ListedGroup, PartitionOutcome, SyncGroup, Synced,
+    self, BeginTxnOffsets, CommitOffsets, CommitTxnOffsets, ConsumerBeat, ConsumerError,
+    ConsumerHeartbeat, DeleteOffsets, DescribedConsumerGroup, DescribedGroup, FetchOffsets,
+    FetchedOffset, GroupCommand, GroupError, GroupRecord, GroupReply, GroupSettings, Heartbeat,
+    JoinGroup, Joined, LeaveGroup, Left, ListGroups, ListedGroup, MigrationPolicy,
+    PartitionOutcome, SyncGroup, Synced, TopicImage, TopicShape, TxnEnd, TxnGuard, TxnOffsetsError,
 };
+use tidelog_coordinator::machine::Envelope;
 use tokio::sync::watch;
-use tracing::{error, warn};
-use uuid::Uuid;
+use tracing::warn;
 
 use super::cluster::{ClusterHandle, View};
-use super::driver::{self, DriverError, DriverHandle, Journal};
+use super::driver::{DriverError, DriverHandle, Journal};
+use super::partitioned::{InternalTopic, NoOwner, Owners, partition_for};
 use crate::clock::Clock;
 use crate::log::Log;
-use crate::settings::Settings;
+use crate::settings::{GroupMigration, Settings};
 
 /// The topic that keeps groups and committed offsets, in Kafka's formats.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -52,8 +47,12 @@ impl Journal for group::Groups {
         Ok(record.encode())
     }
 
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<GroupRecord>, String> {
-        GroupRecord::decode(key, value).map_err(|error| error.to_string())
+    fn decode(
+        envelope: Envelope,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Option<GroupRecord>, String> {
+        GroupRecord::decode_in(envelope, key, value).map_err(|error| error.to_string())
     }
 
     fn checkpoint(&self) -> Vec<GroupRecord> {
@@ -68,8 +67,12 @@ pub enum CoordinatorError {
     Group(#[from] GroupError),
     #[error(transparent)]
     Unavailable(#[from] DriverError),
-    #[error("the topic {OFFSETS_TOPIC} cannot be made")]
-    NoTopic,
+    #[error(transparent)]
+    NoOwner(#[from] NoOwner),
+    #[error(transparent)]
+    Transaction(#[from] TxnOffsetsError),
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
     #[error("the broker is stopping")]
     Stopping,
 }
@@ -86,7 +89,8 @@ macro_rules! ask {
     };
 }
 
-/// All groups of the broker.
+/// All groups of the broker. Cheap to clone.
+#[derive(Clone)]
 pub struct Groups {
     shared: Arc<Shared>,
 }
@@ -98,29 +102,28 @@ impl std::fmt::Debug for Groups {
 }
 
 struct Shared {
-    log: Arc<Log>,
-    clock: Clock,
-    cluster: ClusterHandle,
-    settings: Arc<GroupSettings>,
-    /// For the topic, if it has to be made.
-    partitions: i32,
-    owners: Mutex<BTreeMap<i32, Owner>>,
+    owners: Owners<group::Groups>,
 }
 
 impl Groups {
     /// Starts the owners of partitions with records, which load in the background.
     pub fn start(log: Arc<Log>, clock: Clock, cluster: ClusterHandle, settings: &Settings) -> Self {
         let views = cluster.watch();
-        let shared = Arc::new(Shared {
-            log,
-            clock,
-            cluster,
-            settings: Arc::new(group_settings(settings)),
+        let topic = InternalTopic {
+            name: OFFSETS_TOPIC,
+            configs: &OFFSETS_TOPIC_CONFIGS,
             partitions: settings.offsets_topic_num_partitions,
-            owners: Mutex::default(),
-        });
-        shared.own_partitions_with_records();
-        tokio::spawn(follow_deletions(Arc::downgrade(&shared), views));
+        };
+        let settings = Arc::new(group_settings(settings));
+        let newest = cluster.clone();
+        let make = move |_: &_| {
+            let topics = Arc::new(topic_image(&newest.view().image));
+            group::Groups::new(Arc::clone(&settings)).with_topics(topics)
+        };
+        let owners = Owners::new(log, clock, cluster, topic, make, |_, _| {});
+        owners.start_all();
+        let shared = Arc::new(Shared { owners });
+        tokio::spawn(follow_topics(Arc::downgrade(&shared), views));
         Self { shared }
     }
 
@@ -173,6 +176,78 @@ impl Groups {
         Ok(ask!(owner, DeleteOffsets(delete))?)
     }
 
+    /// The first step of a commit within a transaction.
+    pub async fn begin_txn_offsets(
+        &self,
+        group: &str,
+        begin: BeginTxnOffsets,
+    ) -> Result<TxnGuard, CoordinatorError> {
+        let owner = self.shared.owner_of(group).await?;
+        Ok(ask!(owner, BeginTxnOffsets(begin)))
+    }
+
+    /// Offsets that count if the transaction commits.
+    pub async fn commit_txn_offsets(
+        &self,
+        commit: CommitTxnOffsets,
+    ) -> Result<Vec<PartitionOutcome>, CoordinatorError> {
+        let owner = self.shared.owner_of(&commit.group).await?;
+        Ok(ask!(owner, CommitTxnOffsets(commit))?)
+    }
+
+    /// Ends a transaction in one partition of the topic.
+    pub async fn end_transaction(&self, index: i32, end: TxnEnd) -> Result<(), CoordinatorError> {
+        let topic = self.shared.owners.topic().await?;
+        let owner = self.shared.owners.owner(&topic, index)?;
+        Ok(ask!(owner, EndTransaction(end))?)
+    }
+
+    /// The partition of the topic that keeps a group.
+    pub async fn partition_of(&self, group: &str) -> Result<i32, CoordinatorError> {
+        let topic = self.shared.owners.topic().await?;
+        Ok(partition_for(group, topic.partitions))
+    }
+
+    /// A member of a group of the new protocol (KIP-848).
+    pub async fn consumer_heartbeat(
+        &self,
+        beat: ConsumerHeartbeat,
+    ) -> Result<ConsumerBeat, CoordinatorError> {
+        let owner = self.shared.owner_of(&beat.group).await?;
+        Ok(ask!(owner, ConsumerHeartbeat(beat))?)
+    }
+
+    /// Whether a member of a group of the new protocol is in this epoch.
+    pub async fn check_epoch(
+        &self,
+        group: String,
+        member_id: String,
+        member_epoch: i32,
+    ) -> Result<(), CoordinatorError> {
+        let owner = self.shared.owner_of(&group).await?;
+        Ok(ask!(
+            owner,
+            CheckEpoch {
+                group,
+                member_id,
+                member_epoch
+            }
+        )?)
+    }
+
+    /// One answer per group, in no particular order.
+    pub async fn describe_consumers(
+        &self,
+        groups: BTreeSet<String>,
+    ) -> Answers<DescribedConsumerGroup> {
+        let ask = async |owner: Owner, groups| {
+            let described = ask!(owner, DescribeConsumers { groups }).into_iter();
+            let named = described.map(|(group, result)| (group, result.map_err(Into::into)));
+            Ok(named.collect())
+        };
+        self.shared.each_partition(groups, ask).await
+    }
+
     /// One answer per group, in no particular order.
     pub async fn describe(&self, groups: BTreeSet<String>) -> Answers<DescribedGroup> {
         let ask = async |owner: Owner, groups| {
@@ -197,7 +272,7 @@ impl Groups {
 
     /// All groups that pass the filter.
     pub async fn list(&self, filter: ListGroups) -> Result<Vec<ListedGroup>, CoordinatorError> {
-        let owners = self.shared.owners();
+        let owners = self.shared.owners.all();
         let lists = owners.iter().map(|owner| {
             let filter = filter.clone();
             async move { Ok(ask!(owner, List(filter))) }
@@ -211,94 +286,8 @@ impl Groups {
 pub type Answers<T> = Vec<(String, Result<T, CoordinatorError>)>;
 
 impl Shared {
-    /// The owner of the group's partition, started if it is the first to be asked for.
     async fn owner_of(&self, group: &str) -> Result<Owner, CoordinatorError> {
-        let topic = self.topic().await?;
-        self.owner(&topic, partition_for(group, topic.partitions))
-    }
-
-    fn owner(&self, topic: &Topic, index: i32) -> Result<Owner, CoordinatorError> {
-        match self.owners.lock().entry(index) {
-            Entry::Occupied(owner) => Ok(owner.get().clone()),
-            Entry::Vacant(place) => {
-                let partition = self.log.partition(topic.id, index).ok_or_else(|| {
-                    error!(
-                        topic = OFFSETS_TOPIC,
-                        partition = index,
-                        "storage lacks a partition"
-                    );
-                    CoordinatorError::NoTopic
-                })?;
-                let settings = Arc::clone(&self.settings);
-                let make = move || group::Groups::new(Arc::clone(&settings));
-                let (log, clock) = (Arc::clone(&self.log), self.clock.clone());
-                Ok(place
-                    .insert(driver::start(log, clock, partition, make))
-                    .clone())
-            }
-        }
-    }
-
-    fn owners(&self) -> Vec<Owner> {
-        self.owners.lock().values().cloned().collect()
-    }
-
-    fn own_partitions_with_records(&self) {
-        let Some(topic) = self.existing_topic() else {
-            return;
-        };
-        for index in 0..topic.partitions {
-            let partition = self.log.partition(topic.id, index);
-            if partition.is_some_and(|partition| partition.marks().high_watermark > 0) {
-                // It was there a moment ago, and if not the first call will tell.
-                let _ = self.owner(&topic, index);
-            }
-        }
-    }
-
-    fn existing_topic(&self) -> Option<Arc<Topic>> {
-        self.cluster.view().image.topic(OFFSETS_TOPIC).cloned()
-    }
-
-    async fn topic(&self) -> Result<Arc<Topic>, CoordinatorError> {
-        match self.existing_topic() {
-            Some(topic) => Ok(topic),
-            None => self.make_topic().await,
-        }
-    }
-
-    async fn make_topic(&self) -> Result<Arc<Topic>, CoordinatorError> {
-        let configs = OFFSETS_TOPIC_CONFIGS;
-        let topic = NewTopic {
-            name: OFFSETS_TOPIC.to_owned(),
-            id: Uuid::new_v4(),
-            partitions: self.partitions,
-            replication_factor: 1,
-            assignments: Vec::new(),
-            configs: configs
-                .map(|(name, value)| (name.into(), Some(value.into())))
-                .into(),
-            internal: true,
-        };
-        let command = cluster::Command::CreateTopics {
-            topics: vec![topic],
-            incarnation: self.cluster.incarnation(),
-            validate_only: false,
-        };
-        let cluster::Reply::Created(mut created) = self.cluster.call(command).await? else {
-            unreachable!("the cluster answers CreateTopics with what was created");
-        };
-        match created.pop() {
-            Some((_, Ok(created))) => Ok(created.topic),
-            // Another group was first.
-            Some((_, Err(ClusterError::TopicExists { .. }))) => {
-                self.existing_topic().ok_or(CoordinatorError::NoTopic)
-            }
-            other => {
-                error!(topic = OFFSETS_TOPIC, outcome = ?other, "cannot make the topic");
-                Err(CoordinatorError::NoTopic)
-            }
-        }
+        Ok(self.owners.owner_of(group).await?)
     }
 
     /// Hands each owner its share of `groups`. A failure is the answer for all groups of the share.
@@ -310,9 +299,9 @@ impl Shared {
     where
         F: Future<Output = Result<Answers<T>, CoordinatorError>>,
     {
-        let topic = match self.topic().await {
+        let topic = match self.owners.topic().await {
             Ok(topic) => topic,
-            Err(error) => return failed(groups, &error),
+            Err(error) => return failed(groups, &error.into()),
         };
         let mut shares: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         for group in groups {
@@ -320,18 +309,34 @@ impl Shared {
             shares.entry(index).or_default().push(group);
         }
         let answers = shares.into_iter().map(async |(index, share)| {
-            let answers = match self.owner(&topic, index) {
+            let answers = match self.owners.owner(&topic, index) {
                 Ok(owner) => ask(owner, share.clone()).await,
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             answers.unwrap_or_else(|error| failed(share, &error))
         });
         join_all(answers).await.into_iter().flatten().collect()
     }
 
+    /// Shows every owner the topics as they are now.
+    async fn show_topics(&self, image: &Image) {
+        let owners = self.owners.all();
+        if owners.is_empty() {
+            return;
+        }
+        let topics = Arc::new(topic_image(image));
+        let told = owners
+            .iter()
+            .map(|owner| owner.call(GroupCommand::Topics(Arc::clone(&topics))));
+        if let Some(error) = join_all(told).await.into_iter().find_map(Result::err) {
+            // One that loads anew begins with the newest topics.
+            warn!(%error, "a group coordinator was not told of new topics");
+        }
+    }
+
     /// Has every owner forget the offsets committed for a topic.
     async fn forget_topic(&self, topic: &str) {
-        let owners = self.owners();
+        let owners = self.owners.all();
         let told = owners.iter().map(|owner| {
             let topic = topic.to_owned();
             owner.call(GroupCommand::TopicDeleted { topic })
@@ -349,9 +354,9 @@ fn failed<T>(groups: impl IntoIterator<Item = String>, error: &CoordinatorError)
         .collect()
 }
 
-/// Tells the owners of topics that go, until the broker or the cluster's owner ends. It holds
+/// Tells the owners of topics that come and go, until the broker or the cluster's owner ends. It holds
 /// neither while it waits.
-async fn follow_deletions(shared: Weak<Shared>, mut views: watch::Receiver<Arc<View>>) {
+async fn follow_topics(shared: Weak<Shared>, mut views: watch::Receiver<Arc<View>>) {
     let mut before = Arc::clone(&views.borrow_and_update());
     while views.changed().await.is_ok() {
         let view = Arc::clone(&views.borrow_and_update());
@@ -363,22 +368,23 @@ async fn follow_deletions(shared: Weak<Shared>, mut views: watch::Receiver<Arc<V
         for gone in topics.filter(|topic| view.image.topic_by_id(topic.id).is_none()) {
             shared.forget_topic(&gone.name).await;
         }
+        if !view.image.shares_topics_with(&before.image) {
+            shared.show_topics(&view.image).await;
+        }
         before = view;
     }
 }
 
-/// The partition of a group, as Kafka's tools work it out too: `Utils.abs(group.hashCode()) % count`.
-fn partition_for(group: &str, count: i32) -> i32 {
-    let hash = java_hash(group);
-    // `Utils.abs` takes the one number without a positive counterpart to 0.
-    hash.checked_abs().unwrap_or(0) % count.max(1)
-}
-
-/// `String.hashCode` of Java, over UTF-16 units.
-fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0, |hash: i32, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
+/// The topics that groups may consume.
+fn topic_image(image: &Image) -> TopicImage {
+    let topics = image.topics().map(|topic| {
+        let shape = TopicShape {
+            id: topic.id,
+            partitions: topic.partitions,
+        };
+        (topic.name.clone(), shape)
+    });
+    TopicImage::new(image.version(), topics)
 }
 
 fn group_settings(settings: &Settings) -> GroupSettings {
@@ -391,37 +397,15 @@ fn group_settings(settings: &Settings) -> GroupSettings {
         offset_metadata_chars_max: count(settings.offset_metadata_max_bytes),
         offsets_retention_ms: i64::from(settings.offsets_retention_minutes) * 60_000,
         retention_check_interval_ms: settings.offsets_retention_check_interval_ms,
+        consumer_session_timeout_ms: settings.group_consumer_session_timeout_ms,
+        consumer_heartbeat_interval_ms: settings.group_consumer_heartbeat_interval_ms,
+        consumer_members_max: count(settings.group_consumer_max_size),
+        migration: match settings.group_consumer_migration_policy {
+            GroupMigration::Bidirectional => MigrationPolicy::Bidirectional,
+            GroupMigration::Upgrade => MigrationPolicy::Upgrade,
+            GroupMigration::Downgrade => MigrationPolicy::Downgrade,
+            GroupMigration::Disabled => MigrationPolicy::Disabled,
+        },
         ..GroupSettings::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_placed_as_in_kafka() {
-        // Hashes as Java gives them; the third is Integer.MIN_VALUE, the last has a surrogate pair.
-        let cases = [
-            ("", 0),
-            ("hello", 99_162_322),
-            ("polygenelubricants", i32::MIN),
-            ("Aa", 2_112),
-            ("BB", 2_112),
-            ("é", 233),
-            ("😀", 1_772_899),
-        ];
-        for (group, hash) in cases {
-            assert_eq!(java_hash(group), hash, "{group}");
-        }
-        assert_eq!(partition_for("hello", 50), 22);
-        assert_eq!(partition_for("polygenelubricants", 50), 0);
-        assert_eq!(partition_for("anything", 1), 0);
-        let negative = "zzzzzzzz";
-        assert!(java_hash(negative) < 0);
-        assert_eq!(
-            partition_for(negative, 50),
-            (java_hash(negative) % 50).abs()
-        );
     }
 }

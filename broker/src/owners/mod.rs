@@ -6,5 +6,9 @@
 pub mod catalog;
 pub mod cluster;
 pub mod driver;
+mod envelope;
 pub mod groups;
 pub mod keyed;
+pub mod markers;
+pub mod partitioned;
+pub mod transactions;

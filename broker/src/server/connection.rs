@@ -4,7 +4,7 @@
 //!   read frame → parse → admit → handler ─ outcome → outbox → gather ready → one vectored write
 //! ```
 //! Both halves run in one task. While a handler waits (a long poll) the connection is watched, and
-//! when the client goes away the handler is dropped. Between requests a connection holds no buffer.
+//! when the client goes away the handler is dropped; what changes something is carried out. Between requests a connection holds no buffer.
 //! Whatever is wrong with a request ends the connection: Kafka has no other answer.
 
 use std::io::{self, IoSlice};
@@ -31,6 +31,10 @@ use crate::broker::Broker;
 /// How often a client is checked for being gone while its next request already waits to be read.
 /// Without a waiting request the system tells at once.
 const GONE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A client that takes nothing of a reply for this long is cut off: the reply holds memory that others
+/// wait for.
+const UNTAKEN_MAX: Duration = Duration::from_secs(60);
 
 /// Slices given to one vectored write.
 const SLICES_MAX: usize = 64;
@@ -79,7 +83,7 @@ pub async fn serve(connection: Connection, socket: TcpStream) {
     let (read_half, write_half) = socket.into_split();
     let outbox = Outbox::default();
     let reading = read_requests(&connection, &frames, read_half, &outbox);
-    let writing = write_replies(&connection, &outbox, write_half, idle_max);
+    let writing = write_replies(&connection, &outbox, write_half, idle_max.min(UNTAKEN_MAX));
     tokio::pin!(reading, writing);
 
     let end = tokio::select! {
@@ -134,8 +138,11 @@ async fn next_call(
     Ok(Call::parse(connection, frame)?)
 }
 
-/// Runs a handler, or drops it with `None` when the client goes away.
+/// Runs a handler, or drops one that only waits with `None` when the client goes away.
 async fn run(call: Call, socket: &OwnedReadHalf) -> Option<Outcome> {
+    if !call.waits() {
+        return Some(Box::pin(call.run()).await);
+    }
     // Boxed, so that a connection that waits for its next request is not as large as the largest
     // handler.
     let running = Box::pin(call.run());
@@ -169,11 +176,11 @@ async fn write_replies(
     connection: &Connection,
     outbox: &Outbox,
     socket: OwnedWriteHalf,
-    idle_max: Duration,
+    untaken_max: Duration,
 ) -> io::Result<()> {
     let mut held = None;
     while let Some(mut batch) = outbox.next_batch(&mut held).await {
-        let written = write_all(&socket, &mut batch, idle_max).await?;
+        let written = write_all(&socket, &mut batch, untaken_max).await?;
         connection.broker.metrics().bytes_out.inc_by(written);
         if batch.close {
             break;
@@ -187,7 +194,7 @@ async fn write_replies(
 async fn write_all(
     socket: &OwnedWriteHalf,
     batch: &mut Batch,
-    idle_max: Duration,
+    untaken_max: Duration,
 ) -> io::Result<u64> {
     let mut total = 0;
     while !batch.pieces.is_empty() {
@@ -198,7 +205,7 @@ async fn write_all(
                 advance(batch, written);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::timeout(idle_max, socket.writable()).await??;
+                tokio::time::timeout(untaken_max, socket.writable()).await??;
             }
             Err(error) => return Err(error),
         }

@@ -58,6 +58,11 @@ impl Call {
         self.api.pipelined
     }
 
+    /// Whether it is given up when the client goes away.
+    pub fn waits(&self) -> bool {
+        self.api.waits
+    }
+
     /// Runs the handler and measures the time until its reply is made.
     pub async fn run(self) -> Outcome {
         let started = Instant::now();

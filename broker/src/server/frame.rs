@@ -20,6 +20,9 @@ use super::ledger::{Charge, Ledger};
 /// First size of a frame's buffer; most requests fit.
 const START_BYTES: usize = 16 * 1024;
 
+/// Frames larger than this share a part of the ledger. Producers send 1 MiB unless told otherwise.
+const LARGE_BYTES: usize = 4 << 20;
+
 /// Within a frame, bytes must keep coming: one that stalls holds memory that others wait for.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
@@ -109,6 +112,9 @@ impl Frame {
         let len = self.bytes.len();
         if len < self.bytes.capacity() {
             return;
+        }
+        if len * 4 > LARGE_BYTES {
+            self.charge.share_large(size).await;
         }
         let more = (len * 4).min(size) - len;
         self.charge.grow(more).await;

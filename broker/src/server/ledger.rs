@@ -7,6 +7,9 @@
 //! A frame grows while it arrives, so several half-read frames could hold the whole budget and wait
 //! for each other. One of them at a time may therefore overdraw ([`Charge::grow`]): at most
 //! one largest frame is held beyond the budget, and one frame can always be completed.
+//!
+//! Large frames share half of the budget ([`Charge::share_large`]): whoever sends a few of them
+//! slowly keeps others like it waiting, but nobody with frames of usual size.
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ pub struct Ledger {
     budget_bytes: usize,
     budget: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
+    large: Arc<Semaphore>,
 }
 
 /// Bytes taken from a [`Ledger`] and given back on drop.
@@ -26,6 +30,7 @@ pub struct Charge {
     ledger: Arc<Ledger>,
     permit: Option<OwnedSemaphorePermit>,
     overdraft: Option<OwnedSemaphorePermit>,
+    large: Option<OwnedSemaphorePermit>,
 }
 
 impl Ledger {
@@ -36,6 +41,7 @@ impl Ledger {
             budget_bytes,
             budget: Arc::new(Semaphore::new(budget_bytes)),
             overdraft: Arc::new(Semaphore::new(1)),
+            large: Arc::new(Semaphore::new(budget_bytes.div_ceil(2))),
         })
     }
 
@@ -60,6 +66,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             permit,
             overdraft: None,
+            large: None,
         }
     }
 
@@ -73,6 +80,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             permit: Some(permit),
             overdraft: None,
+            large: None,
         })
     }
 
@@ -82,6 +90,17 @@ impl Ledger {
 }
 
 impl Charge {
+    /// Waits for a place among the large ones, of `bytes` bytes when it is complete; more than there
+    /// is room for takes all of it. Once is enough.
+    pub async fn share_large(&mut self, bytes: usize) {
+        if self.large.is_none() {
+            let room = self.ledger.budget_bytes.div_ceil(2);
+            let permits = self.ledger.permits(bytes.min(room));
+            let large = Arc::clone(&self.ledger.large);
+            self.large = large.acquire_many_owned(permits).await.ok();
+        }
+    }
+
     /// Waits for `bytes` more. If the budget is spent, the first to ask overdraws and need not wait
     /// any more until its charge ends; the others wait for the budget or for their turn.
     pub async fn grow(&mut self, bytes: usize) {
@@ -139,6 +158,19 @@ mod tests {
         let ledger = Ledger::new(100);
         let _all = ledger.reserve(1_000).await;
         assert_eq!(ledger.used_bytes(), 100);
+    }
+
+    #[tokio::test]
+    async fn large_ones_wait_for_each_other_only() {
+        let ledger = Ledger::new(100);
+        let mut first = ledger.reserve(1).await;
+        let mut second = ledger.reserve(1).await;
+        first.share_large(40).await;
+        first.share_large(40).now_or_never().expect("only once");
+        assert!(second.share_large(20).now_or_never().is_none());
+        ledger.reserve(90).now_or_never().expect("not a large one");
+        drop(first);
+        second.share_large(500).await;
     }
 
     #[tokio::test]

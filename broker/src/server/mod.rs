@@ -9,6 +9,7 @@ mod frame;
 pub mod ledger;
 pub mod listener;
 mod outbox;
+pub mod read_budget;
 #[cfg(test)]
 mod tests;
 

@@ -55,12 +55,15 @@ static TEST_APIS: [Api; 3] = [
             })
         })
     },
-    Api::row::<FetchRequest>("Fetch", 4, 17, |_, _| {
-        Box::pin(async {
-            let _parked = Parked::new();
-            std::future::pending().await
+    Api {
+        waits: true,
+        ..Api::row::<FetchRequest>("Fetch", 4, 17, |_, _| {
+            Box::pin(async {
+                let _parked = Parked::new();
+                std::future::pending().await
+            })
         })
-    }),
+    },
     Api::row::<MetadataRequest>("Metadata", 0, 13, |ctx, body| {
         Box::pin(async move {
             assert!(!body.is_empty(), "asked to panic");
@@ -266,7 +269,10 @@ async fn a_spent_budget_slows_and_an_announced_size_costs_nothing() {
     }
     until("announced", || broker.ledger().used_bytes() == 20 * 16_384).await;
 
-    let all = broker.ledger().reserve(1_048_576 - 20 * 16_384).await;
+    let all = broker
+        .ledger()
+        .reserve(broker.ledger().budget_bytes() - 20 * 16_384)
+        .await;
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket
         .write_all(&request(METADATA, 1, &1u32.to_be_bytes()))

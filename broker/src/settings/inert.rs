@@ -12,8 +12,6 @@ pub enum Reason {
     OneReplica,
     /// Durability is `tidelog.flush.mode`.
     FlushMode,
-    /// There are no transactions yet.
-    NoTransactions,
     /// Encryption and login are not served, so every listener is plain.
     PlainListeners,
 }
@@ -25,7 +23,6 @@ impl Reason {
             Reason::SizedByRuntime => "threads and buffers are sized by the broker itself",
             Reason::OneReplica => "internal topics have one replica",
             Reason::FlushMode => "tidelog.flush.mode decides when data is synced",
-            Reason::NoTransactions => "transactions are not available yet",
             Reason::PlainListeners => "every listener is plaintext",
         }
     }
@@ -59,12 +56,6 @@ static INERT: &[(&str, Reason)] = &[
         Reason::OneReplica,
     ),
     ("transaction.state.log.min.isr", Reason::OneReplica),
-    (
-        "transaction.state.log.num.partitions",
-        Reason::NoTransactions,
-    ),
-    ("transaction.max.timeout.ms", Reason::NoTransactions),
-    ("transactional.id.expiration.ms", Reason::NoTransactions),
     (
         "share.coordinator.state.topic.replication.factor",
         Reason::OneReplica,

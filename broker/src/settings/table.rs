@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::Source;
 use super::value::{
-    Address, CleanupPolicy, Compression, Endpoint, FlushMode, Kind, Limits, ReplicationPolicy,
-    TableMode, TimestampType, Value,
+    Address, CleanupPolicy, Compression, Endpoint, FlushMode, GroupMigration, Kind, Limits,
+    ReplicationPolicy, TableMode, TimestampType, Value,
 };
 use Limits::{Any, AtLeast, Between};
 use Update::{Dynamic, ReadOnly};
@@ -131,13 +131,13 @@ settings! {
             "Connections open at the same time. At the limit no further connection is accepted until one closes.";
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
             default "600000", AtLeast(1), ReadOnly,
-            "A connection is closed when no whole request arrives, or no reply is taken, for this long.";
+            "A connection is closed when no whole request arrives for this long, or nothing of a reply is taken for this long or a minute, whichever is less.";
         socket_request_max_bytes: i32 = "socket.request.max.bytes",
             default "104857600", AtLeast(1024), ReadOnly,
             "Largest request. A connection that announces a larger one is closed.";
         memory_budget_bytes: i64 = "tidelog.memory.budget.bytes",
             default "536870912", AtLeast(1_048_576), ReadOnly,
-            "Memory for requests, recent data, responses and caches together. At the limit connections stop being read.";
+            "Memory for requests, recent data, responses and caches together. At the limit connections stop being read, and reads of old records become small.";
         shutdown_timeout_ms: i64 = "tidelog.shutdown.timeout.ms",
             default "10000", AtLeast(0), ReadOnly,
             "How long a stopping broker lets requests in hand finish.";
@@ -223,7 +223,7 @@ settings! {
             default "300000", AtLeast(1), ReadOnly,
             "How often retention is looked at.";
         log_segment_bytes: i32 = "log.segment.bytes",
-            default "1073741824", AtLeast(14), Dynamic,
+            default "1073741824", AtLeast(1_048_576), Dynamic,
             "Largest size of a segment. Per topic: segment.bytes.";
     }
     "Fetch" {
@@ -260,11 +260,32 @@ settings! {
         group_max_size: i32 = "group.max.size",
             default "2147483647", AtLeast(1), ReadOnly,
             "Most members of one group.";
+        group_consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms",
+            default "45000", AtLeast(1), ReadOnly,
+            "How long a member of a group of the new protocol (KIP-848) may be silent.";
+        group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms",
+            default "5000", AtLeast(1), ReadOnly,
+            "How often members of such groups are told to send heartbeats.";
+        group_consumer_max_size: i32 = "group.consumer.max.size",
+            default "2147483647", AtLeast(1), ReadOnly,
+            "Most members of one such group.";
+        group_consumer_migration_policy: GroupMigration = "group.consumer.migration.policy",
+            default "bidirectional", Any, ReadOnly,
+            "Which way groups may move between the protocols with their members: bidirectional, upgrade, downgrade or disabled.";
     }
     "Transactions and producers" {
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
             default "86400000", AtLeast(1), Dynamic,
             "How long a partition remembers an idempotent producer that no longer writes.";
+        transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions",
+            default "50", AtLeast(1), ReadOnly,
+            "Partitions of __transaction_state. Fixed when the topic is first created.";
+        transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms",
+            default "900000", AtLeast(1), ReadOnly,
+            "Longest transaction timeout a producer may ask for. What is open for longer than its timeout is aborted.";
+        transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms",
+            default "604800000", AtLeast(1), ReadOnly,
+            "How long a transactional id that nobody uses is remembered.";
     }
 }
 

@@ -221,6 +221,46 @@ fn a_stock_server_properties_starts() {
 }
 
 #[test]
+fn names_of_others_are_warnings_in_a_file_only() {
+    let file = "log.cleaner.threads=2\nlistener.name.internal.ssl.keystore.location=/k\n\
+        com.example.plugin=x\nauthorizer.class.name=\n";
+    let mut loader = Loader::default();
+    loader.text(file, Path::new("server.properties")).unwrap();
+    let (_, inert) = loader.finish().unwrap();
+    let named: Vec<_> = inert.iter().map(|inert| inert.name.as_str()).collect();
+    assert_eq!(
+        named,
+        [
+            "log.cleaner.threads",
+            "listener.name.internal.ssl.keystore.location",
+            "com.example.plugin",
+            "authorizer.class.name"
+        ]
+    );
+    for refused in [
+        "tidelog.no.such=1",
+        "num.partition=2",
+        "authorizer.class.name=a.B",
+    ] {
+        assert!(load(refused, &[], &[]).is_err(), "{refused}");
+    }
+    for refused in ["log.cleaner.threads=2", "com.example.plugin=x"] {
+        assert!(load("", &[], &[refused]).is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn names_of_kafka_are_in_order_and_not_ours() {
+    assert!(kafka_names::KAFKA_NAMES.is_sorted_by(|a, b| a < b));
+    for name in kafka_names::KAFKA_NAMES {
+        let ours = TABLE
+            .iter()
+            .any(|row| row.name == *name || row.aliases.contains(name));
+        assert!(!ours && inert::reason(name).is_none(), "{name}");
+    }
+}
+
+#[test]
 fn only_dynamic_settings_change_while_running() {
     let start = load("message.max.bytes=5", &[], &[]).unwrap();
     let changed = start.with_changes([("message.max.bytes", "7")]).unwrap();

@@ -388,6 +388,16 @@ choice! {
 }
 
 choice! {
+    /// Which way groups may move between the classic and the new protocol.
+    GroupMigration {
+        Bidirectional = "bidirectional",
+        Upgrade = "upgrade",
+        Downgrade = "downgrade",
+        Disabled = "disabled",
+    }
+}
+
+choice! {
     /// Whether topics that nobody configured become tables.
     TableMode { Disabled = "disabled", Auto = "auto" }
 }

@@ -6,7 +6,9 @@
 pub mod data;
 pub mod group;
 pub mod lake;
+pub mod power;
 pub mod table;
+pub mod txn;
 
 use std::net::SocketAddr;
 use std::path::Path;

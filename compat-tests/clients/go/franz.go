@@ -77,7 +77,7 @@ type franzMember struct {
 	done   chan struct{}
 }
 
-func (f *franz) member(group, topic string, partitions int32) member {
+func (f *franz) member(group, topic string, partitions int32, see isolation) member {
 	m := &franzMember{done: make(chan struct{})}
 	count := func(by int) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, changed map[string][]int32) {
@@ -87,6 +87,9 @@ func (f *franz) member(group, topic string, partitions int32) member {
 		}
 	}
 	options := []kgo.Opt{kgo.SeedBrokers(f.bootstrap), kgo.FetchMaxWait(200 * time.Millisecond)}
+	if see == committed {
+		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
 	if group == "" {
 		starts := map[int32]kgo.Offset{}
 		for p := range partitions {
@@ -219,7 +222,7 @@ func (f *franz) deleteGroup(group string) error {
 	return err
 }
 
-func (f *franz) committed(group, topic string) (int64, error) {
+func (f *franz) committedOffset(group, topic string) (int64, error) {
 	all, err := f.admin.FetchOffsets(limited(), group)
 	found, known := all.Lookup(topic, 0)
 	if err != nil || !known {

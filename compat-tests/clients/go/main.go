@@ -1,4 +1,4 @@
-// Runs one scenario with one Go library: PROGRAM franz|sarama BOOTSTRAP SCENARIO [ARGUMENT].
+// Runs one scenario with one Go library: PROGRAM franz|sarama|kafka-go BOOTSTRAP SCENARIO [ARGUMENT].
 //
 // Prints JSON lines, the last with "passed"; exits 0 or 1.
 package main
@@ -12,6 +12,10 @@ import (
 )
 
 const wait = 60 * time.Second
+
+var libraries = map[string]func(bootstrap string) library{
+	"franz": openFranz, "sarama": openSarama, "kafka-go": openKafkaGo,
+}
 
 func main() {
 	name, bootstrap, scenario := os.Args[1], os.Args[2], os.Args[3]
@@ -31,7 +35,7 @@ func main() {
 		}
 		say(map[string]any{"passed": true})
 	}()
-	open, known := map[string]func(string) library{"franz": openFranz, "sarama": openSarama}[name]
+	open, known := libraries[name]
 	check(known, "no library %s", name)
 	run, known := scenarios[scenario]
 	check(known, "no scenario %s", scenario)

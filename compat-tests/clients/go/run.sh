@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh franz|sarama BOOTSTRAP SCENARIO [ARGUMENT…] – builds the program once, then runs it.
+# run.sh franz|sarama|kafka-go BOOTSTRAP SCENARIO [ARGUMENT…] – builds the program once, then runs it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../once.sh"

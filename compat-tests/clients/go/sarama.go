@@ -93,10 +93,13 @@ type saramaMember struct {
 	closed func()
 }
 
-func (s *viaSarama) member(group, topic string, partitions int32) member {
-	m := &saramaMember{}
+func (s *viaSarama) member(group, topic string, partitions int32, see isolation) member {
+	m, config := &saramaMember{}, saramaConfig()
+	if see == committed {
+		config.Consumer.IsolationLevel = sarama.ReadCommitted
+	}
 	if group == "" {
-		consumer := must(sarama.NewConsumer([]string{s.bootstrap}, saramaConfig()))
+		consumer := must(sarama.NewConsumer([]string{s.bootstrap}, config))
 		for p := range partitions {
 			messages := must(consumer.ConsumePartition(topic, p, sarama.OffsetOldest)).Messages()
 			go func() {
@@ -108,7 +111,7 @@ func (s *viaSarama) member(group, topic string, partitions int32) member {
 		m.closed = func() {}
 		return m
 	}
-	members := must(sarama.NewConsumerGroup([]string{s.bootstrap}, group, saramaConfig()))
+	members := must(sarama.NewConsumerGroup([]string{s.bootstrap}, group, config))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -258,7 +261,7 @@ func (s *viaSarama) describeGroup(group string) (string, int) {
 
 func (s *viaSarama) deleteGroup(group string) error { return s.admin.DeleteConsumerGroup(group) }
 
-func (s *viaSarama) committed(group, topic string) (int64, error) {
+func (s *viaSarama) committedOffset(group, topic string) (int64, error) {
 	found, err := s.admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: {0}})
 	if err != nil {
 		return -1, err

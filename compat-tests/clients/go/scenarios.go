@@ -18,8 +18,9 @@ type how struct {
 // code for `code`.
 type library interface {
 	produce(topic string, records []record, how how) []int64
-	// member joins a group, or without a group's name reads all partitions from their start.
-	member(group, topic string, partitions int32) member
+	// member joins a group, or without a group's name reads all partitions from their start; it sees
+	// what is committed or all there is.
+	member(group, topic string, partitions int32, see isolation) member
 	bounds(topic string, partition int32) (begin, end int64, err error)
 	// offsetForTime answers −1 for a time after the last record.
 	offsetForTime(topic string, ms int64) int64
@@ -33,11 +34,18 @@ type library interface {
 	groups() []string
 	describeGroup(group string) (state string, members int)
 	deleteGroup(group string) error
-	// committed is the group's offset in partition 0, −1 without one.
-	committed(group, topic string) (int64, error)
+	// committedOffset is the group's in partition 0, −1 without one.
+	committedOffset(group, topic string) (int64, error)
 	commit(group, topic string, offset int64)
 	code(err error) int16
 }
+
+type isolation int8
+
+const (
+	all isolation = iota
+	committed
+)
 
 // member is a running consumer; leave commits what was read.
 type member interface {
@@ -58,6 +66,8 @@ var scenarios = map[string]func(library, say, string){
 	"offsets":    offsets,
 	"group":      group,
 	"admin":      admin,
+
+	"transactions": transactions,
 }
 
 func suffix() string { return fmt.Sprintf("%08x", rand.Uint32()) }
@@ -74,8 +84,8 @@ func newTopic(lib library, scenario string, count int32) string {
 	return topic
 }
 
-func read(lib library, topic string, count int, partitions int32) []record {
-	reader := lib.member("", topic, partitions)
+func read(lib library, topic string, count int, partitions int32, see isolation) []record {
+	reader := lib.member("", topic, partitions, see)
 	eventually(fmt.Sprint(count, " records"), func() bool { return len(reader.records()) >= count })
 	time.Sleep(200 * time.Millisecond)
 	found := reader.records()
@@ -90,21 +100,21 @@ func roundtrip(lib library, say say, _ string) {
 		for i, offset := range lib.produce(topic, sent, how{codec: codec}) {
 			check(offset == sent[i].offset, "offset %d, not %d", offset, sent[i].offset)
 		}
-		found := read(lib, topic, len(sent), partitions)
+		found := read(lib, topic, len(sent), partitions, all)
 		expectSame(found, sent)
 		say(map[string]any{"codec": codec, "topic": topic, "records": len(found), "digest": digest(found)})
 	}
 }
 
 func readDigest(lib library, say say, topic string) {
-	found := read(lib, topic, len(standardSet()), partitions)
+	found := read(lib, topic, len(standardSet()), partitions, all)
 	say(map[string]any{"topic": topic, "digest": digest(found)})
 }
 
 func producedAndRead(lib library, scenario string, count, size int, how how) {
 	topic, sent := newTopic(lib, scenario, partitions), plainSet(0, count, partitions, size)
 	lib.produce(topic, sent, how)
-	expectSame(read(lib, topic, count, partitions), sent)
+	expectSame(read(lib, topic, count, partitions, all), sent)
 }
 
 func batches(lib library, _ say, _ string) {
@@ -117,7 +127,7 @@ func acks(lib library, say say, _ string) {
 	for _, level := range []string{"all", "1", "0"} {
 		lib.produce(topic, plainSet(sent, 300, partitions, 100), how{acks: level})
 		sent += 300
-		expectSame(read(lib, topic, sent, partitions), plainSet(0, sent, partitions, 100))
+		expectSame(read(lib, topic, sent, partitions, all), plainSet(0, sent, partitions, 100))
 		say(map[string]any{"acks": level})
 	}
 }
@@ -129,7 +139,7 @@ func idempotent(lib library, _ say, _ string) {
 func autocreate(lib library, _ say, _ string) {
 	topic, sent := "autocreate-"+suffix(), plainSet(0, 10, 1, 100)
 	lib.produce(topic, sent, how{})
-	expectSame(read(lib, topic, len(sent), 1), sent)
+	expectSame(read(lib, topic, len(sent), 1, all), sent)
 }
 
 func offsets(lib library, say say, _ string) {
@@ -145,14 +155,14 @@ func offsets(lib library, say say, _ string) {
 
 	name := "offsets-" + suffix()
 	expectCommitted := func(want int64) {
-		found, err := lib.committed(name, topic)
+		found, err := lib.committedOffset(name, topic)
 		check(err == nil && found == want, "committed %d (%v), not %d", found, err, want)
 	}
-	eventually("a group coordinator", func() bool { _, err := lib.committed(name, topic); return err == nil })
+	eventually("a group coordinator", func() bool { _, err := lib.committedOffset(name, topic); return err == nil })
 	expectCommitted(-1)
 	lib.commit(name, topic, 70)
 	expectCommitted(70)
-	member := lib.member(name, topic, 1)
+	member := lib.member(name, topic, 1, all)
 	eventually("the rest", func() bool { return len(member.records()) >= 30 })
 	check(member.records()[0].offset == 70, "began at %d", member.records()[0].offset)
 	member.leave()
@@ -174,9 +184,9 @@ func group(lib library, say say, _ string) {
 		return seen
 	}
 
-	alone := lib.member(name, topic, shares)
+	alone := lib.member(name, topic, shares, all)
 	eventually("all partitions", func() bool { return alone.assigned() == shares })
-	other := lib.member(name, topic, shares)
+	other := lib.member(name, topic, shares, all)
 	eventually("an even split", func() bool { return alone.assigned() == 2 && other.assigned() == 2 })
 	lib.produce(topic, plainSet(0, 400, shares, 50), how{})
 	eventually("all records", func() bool { return len(read(alone, other)) == 400 })
@@ -193,7 +203,7 @@ func group(lib library, say say, _ string) {
 
 	missed := plainSet(800, 100, shares, 50)
 	lib.produce(topic, missed, how{})
-	resumed := lib.member(name, topic, shares)
+	resumed := lib.member(name, topic, shares, all)
 	eventually("missed records", func() bool { return len(read(resumed)) >= 100 })
 	time.Sleep(300 * time.Millisecond)
 	resumed.leave()
@@ -246,7 +256,7 @@ func admin(lib library, say say, _ string) {
 	step("cluster")
 
 	name := "admin-" + suffix()
-	member := lib.member(name, topic, 5)
+	member := lib.member(name, topic, 5, all)
 	eventually("an assignment", func() bool { return member.assigned() == 5 })
 	listed := false
 	for _, group := range lib.groups() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh current|old BOOTSTRAP SCENARIO [ARGUMENT…] – builds the program once, then runs it.
+# run.sh current|three|old BOOTSTRAP SCENARIO [ARGUMENT…] – builds the program once, then runs it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../once.sh"

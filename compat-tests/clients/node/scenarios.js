@@ -1,109 +1,9 @@
 /** The scenarios of ../python/scenarios.py with kafkajs, whose old API versions are what we want tested. */
 const assert = require('node:assert/strict');
-const { randomUUID } = require('node:crypto');
+const { EPOCH_MS, PARTITIONS, standardSet, plainSet, expectSame, digest } = require('./records');
+const { eventually, join, newTopic, partitionCount, produce, read, sleep, suffix, until } = require('./topics');
 const codecs = require('./codecs');
-const { EPOCH_MS, PARTITIONS, standardSet, plainSet, pairs, byPlace, expectSame, digest } = require('./records');
-
-const WAIT_MS = 60_000;
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const suffix = () => randomUUID().slice(0, 8);
-
-async function eventually(what, question) {
-  const deadline = Date.now() + WAIT_MS;
-  while (!(await question())) {
-    assert(Date.now() < deadline, `not in time: ${what}`);
-    await sleep(50);
-  }
-}
-
-async function partitionCount(admin, topic) {
-  // Asking by name makes kafkajs create the topic.
-  const { topics } = await admin.fetchTopicMetadata();
-  return topics.find(({ name }) => name === topic)?.partitions.length;
-}
-
-async function newTopic({ admin }, scenario, numPartitions = PARTITIONS) {
-  const topic = `${scenario}-${suffix()}`;
-  const configEntries = [{ name: 'retention.ms', value: '-1' }];
-  await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }] });
-  await eventually(`topic ${topic}`, async () => (await partitionCount(admin, topic)) === numPartitions);
-  // Answered by leaders alone: they are ready.
-  const ready = () => admin.fetchTopicOffsets(topic).then(() => true, () => false);
-  await eventually(`leaders of ${topic}`, ready);
-  return topic;
-}
-
-async function produce({ kafka }, topic, records, { codec = 'none', chunk = 1000, ...send } = {}, settings = {}) {
-  const producer = kafka.producer(settings);
-  await producer.connect();
-  for (let i = 0; i < records.length; i += chunk) {
-    const messages = records.slice(i, i + chunk).map((record) => ({
-      partition: record.partition,
-      key: record.key,
-      value: record.value,
-      headers: headersOf(record.headers),
-      timestamp: `${record.timestampMs}`,
-    }));
-    await producer.send({ topic, messages, compression: codecs[codec], ...send });
-  }
-  await producer.disconnect();
-}
-
-function headersOf(list) {
-  const headers = {};
-  for (const [name, value] of list) {
-    headers[name] = name in headers ? [headers[name], value].flat() : value;
-  }
-  return headers;
-}
-
-/** A group member that keeps what it reads; `assigned` is its share now. */
-async function join({ kafka }, groupId, topic, autoCommit = false) {
-  const consumer = kafka.consumer({
-    groupId,
-    sessionTimeout: 10_000,
-    heartbeatInterval: 500,
-    maxWaitTimeInMs: 200,
-  });
-  const member = { consumer, records: [], assigned: [], error: null };
-  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => (member.assigned = payload.memberAssignment[topic] ?? []));
-  consumer.on(consumer.events.CRASH, ({ payload }) => (member.error = payload.error));
-  await consumer.connect();
-  await consumer.subscribe({ topic, fromBeginning: true });
-  await consumer.run({
-    autoCommit,
-    eachBatch: async ({ batch, resolveOffset }) => {
-      for (const message of batch.messages) {
-        member.records.push({
-          partition: batch.partition,
-          offset: Number(message.offset),
-          key: message.key,
-          value: message.value,
-          headers: pairs(message.headers),
-          timestampMs: Number(message.timestamp),
-        });
-        resolveOffset(message.offset);
-      }
-    },
-  });
-  return member;
-}
-
-async function until(what, members, question) {
-  await eventually(what, () => {
-    for (const member of members) if (member.error) throw member.error;
-    return question();
-  });
-}
-
-async function read(context, topic, count) {
-  const member = await join(context, `read-${suffix()}`, topic);
-  await until(`${count} records`, [member], () => member.records.length >= count);
-  await sleep(300);
-  await member.consumer.disconnect();
-  assert.equal(member.records.length, count);
-  return byPlace(member.records);
-}
+const transactions = require('./transactions');
 
 async function roundtrip(context) {
   for (const codec of Object.keys(codecs)) {
@@ -194,9 +94,9 @@ async function group(context) {
   const name = `group-${suffix()}`;
   const keys = (...members) => new Set(members.flatMap(({ records }) => records.map(({ key }) => `${key}`)));
 
-  const alone = await join(context, name, topic, true);
+  const alone = await join(context, name, topic, { autoCommit: true });
   await until('all partitions', [alone], () => alone.assigned.length === partitions);
-  const other = await join(context, name, topic, true);
+  const other = await join(context, name, topic, { autoCommit: true });
   await until('an even split', [alone, other], () => alone.assigned.length === 2 && other.assigned.length === 2);
   await produce(context, topic, plainSet(0, 400, partitions, 50));
   await until('all records', [alone, other], () => keys(alone, other).size === 400);
@@ -213,7 +113,7 @@ async function group(context) {
 
   const missed = plainSet(800, 100, partitions, 50);
   await produce(context, topic, missed);
-  const resumed = await join(context, name, topic, true);
+  const resumed = await join(context, name, topic, { autoCommit: true });
   await until('missed records', [resumed], () => keys(resumed).size >= 100);
   await sleep(300);
   await resumed.consumer.disconnect();
@@ -289,4 +189,15 @@ async function refused(code, call) {
   assert.fail(`not refused with ${code}`);
 }
 
-module.exports = { roundtrip, digest: readDigest, batches, acks, idempotent, autocreate, offsets, group, admin };
+module.exports = {
+  roundtrip,
+  digest: readDigest,
+  batches,
+  acks,
+  idempotent,
+  autocreate,
+  offsets,
+  group,
+  admin,
+  transactions,
+};

@@ -67,8 +67,11 @@ class Client:
         )
         return producer.run(send_all(producer.inner))
 
-    def consumer(self, group=None):
-        return Consumer(self.bootstrap, group)
+    def transactor(self, name):
+        return Transactor(self.bootstrap, name)
+
+    def consumer(self, group=None, committed=False):
+        return Consumer(self.bootstrap, group, committed)
 
     def bounds(self, topic, partition):
         at, consumer = TopicPartition(topic, partition), Consumer(self.bootstrap, None)
@@ -132,8 +135,42 @@ class Client:
         self.admin.run(self.admin.inner.close())
 
 
+class Transactor(OnLoop):
+    def __init__(self, bootstrap, name):
+        super().__init__(
+            lambda: aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=name, linger_ms=5)
+        )
+
+    def begin(self):
+        self.run(self.inner.begin_transaction())
+
+    def send(self, records, topic):
+        async def send_all():
+            futures = [
+                await self.inner.send(topic, key=record.key, value=record.value, partition=record.partition)
+                for record in records
+            ]
+            await asyncio.gather(*futures)
+
+        self.run(send_all())
+
+    def send_offsets(self, consumer, offsets):
+        positions = {TopicPartition(*at): offset for at, offset in offsets.items()}
+        self.run(self.inner.send_offsets_to_transaction(positions, consumer.group))
+
+    def commit(self):
+        self.run(self.inner.commit_transaction())
+
+    def abort(self):
+        self.run(self.inner.abort_transaction())
+
+    def close(self):
+        self.run(self.inner.stop())
+
+
 class Consumer(OnLoop):
-    def __init__(self, bootstrap, group):
+    def __init__(self, bootstrap, group, committed=False):
+        self.group = group
         super().__init__(
             lambda: aiokafka.AIOKafkaConsumer(
                 bootstrap_servers=bootstrap,
@@ -142,6 +179,7 @@ class Consumer(OnLoop):
                 enable_auto_commit=False,
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=500,
+                isolation_level="read_committed" if committed else "read_uncommitted",
             )
         )
 

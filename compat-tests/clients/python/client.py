@@ -2,7 +2,7 @@
 """client.py LIBRARY BOOTSTRAP SCENARIO [ARGUMENT…]: runs one scenario with one Python library.
 
 Prints JSON lines, the last with "passed"; exits 0 if it passed, else 1.
-LIBRARY: confluent | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py.
+LIBRARY: confluent | confluent-old | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py, or `transactions`.
 """
 
 import importlib
@@ -10,9 +10,15 @@ import json
 import sys
 import traceback
 
-import scenarios
+from scenarios import SCENARIOS
+from transactions import transactions
 
-LIBRARIES = {"confluent": "librdkafka", "kafka-python": "kafka_python", "aiokafka": "aio"}
+LIBRARIES = {
+    "confluent": "librdkafka",
+    "confluent-old": "librdkafka",
+    "kafka-python": "kafka_python",
+    "aiokafka": "aio",
+}
 
 
 def main() -> int:
@@ -23,7 +29,7 @@ def main() -> int:
 
     try:
         client = importlib.import_module(LIBRARIES[library]).Client(bootstrap)
-        scenarios.SCENARIOS[scenario](client, say, *arguments)
+        {**SCENARIOS, "transactions": transactions}[scenario](client, say, *arguments)
         client.close()
     except Exception as error:
         say(passed=False, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())

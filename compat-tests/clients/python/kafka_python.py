@@ -45,8 +45,11 @@ class Client:
         producer.close()
         return offsets
 
-    def consumer(self, group=None):
-        return Consumer(self.bootstrap, group)
+    def transactor(self, name):
+        return Transactor(self.bootstrap, name)
+
+    def consumer(self, group=None, committed=False):
+        return Consumer(self.bootstrap, group, committed)
 
     def bounds(self, topic, partition):
         at = kafka.TopicPartition(topic, partition)
@@ -101,8 +104,29 @@ class Client:
         self.admin.close()
 
 
+class Transactor:
+    def __init__(self, bootstrap, name):
+        self.inner = kafka.KafkaProducer(bootstrap_servers=bootstrap, transactional_id=name, linger_ms=5)
+        self.inner.init_transactions()
+        self.begin = self.inner.begin_transaction
+        self.commit, self.abort = self.inner.commit_transaction, self.inner.abort_transaction
+        self.close = self.inner.close
+
+    def send(self, records, topic):
+        futures = [
+            self.inner.send(topic, key=record.key, value=record.value, partition=record.partition)
+            for record in records
+        ]
+        self.inner.flush(WAIT_SECONDS)
+        for future in futures:
+            future.get(WAIT_SECONDS)
+
+    def send_offsets(self, consumer, offsets):
+        self.inner.send_offsets_to_transaction(positions(offsets), consumer.inner.group_metadata())
+
+
 class Consumer:
-    def __init__(self, bootstrap, group):
+    def __init__(self, bootstrap, group, committed=False):
         self.inner = kafka.KafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=group,
@@ -110,6 +134,7 @@ class Consumer:
             enable_auto_commit=False,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=500,
+            isolation_level="read_committed" if committed else "read_uncommitted",
         )
 
     def assign(self, topic, starts):
@@ -138,19 +163,17 @@ class Consumer:
         return self.inner.position(kafka.TopicPartition(topic, partition))
 
     def commit(self, offsets=None):
-        self.inner.commit(
-            offsets
-            and {
-                kafka.TopicPartition(*at): kafka.OffsetAndMetadata(offset, "", -1)
-                for at, offset in offsets.items()
-            }
-        )
+        self.inner.commit(offsets and positions(offsets))
 
     def committed(self, topic, partition):
         return self.inner.committed(kafka.TopicPartition(topic, partition))
 
     def close(self):
         self.inner.close(autocommit=False)
+
+
+def positions(offsets):
+    return {kafka.TopicPartition(*at): kafka.OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
 
 
 def ask(call, *arguments, **options):

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""ledger.py BOOTSTRAP TOPIC PARTITIONS: an idempotent producer that outlives its broker, and its judge.
+"""ledger.py BOOTSTRAP TOPIC PARTITIONS [CONFIG=VALUE…]: an idempotent producer that outlives its broker, and its judge.
 
 Produces numbered records (confluent-kafka, acks=all) and notes each acknowledgement until a line comes
 on stdin; then it waits for the last ones, reads the whole topic back and checks: nothing acknowledged is
 lost, nothing is there twice, offsets are dense, every partition keeps the order of sending, and what a
-consumer saw live, while the broker was killed, is what is there now. JSON lines; exit code 0 or 1.
+consumer saw live, while the broker was killed, is what is there now. Keys come back every KEYS records,
+so that a keyed topic has rows to replace. JSON lines; exit code 0 or 1.
 """
 
 import json
@@ -18,6 +19,7 @@ from confluent_kafka import admin as cka
 
 RECORDS_PER_SECOND = 5000
 PAYLOAD = "x" * 200
+KEYS = 1009
 PATIENT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 250, "socket.connection.setup.timeout.ms": 2000}
 
 
@@ -28,6 +30,10 @@ def say(**fields):
 def check(condition, *facts):
     if not condition:
         raise AssertionError(" ".join(map(str, facts)))
+
+
+def number_of(message):
+    return int(message.value().partition(b":")[0])
 
 
 class Ledger:
@@ -56,13 +62,13 @@ class Ledger:
         if error:
             self.errors.append(str(error))
         else:
-            self.acked[int(message.key())] = (message.partition(), message.offset())
+            self.acked[number_of(message)] = (message.partition(), message.offset())
 
     def send_one(self):
         number = self.sent
         self.producer.produce(
             self.topic,
-            key=str(number),
+            key=str(number % KEYS),
             value=f"{number}:{PAYLOAD}",
             partition=number % self.partitions,
             on_delivery=self.on_delivery,
@@ -99,9 +105,10 @@ class Reader:
         for message in self.consumer.consume(10_000, seconds):
             if not message.error():  # Errors of the connection pass; the count tells in the end.
                 at = (message.partition(), message.offset())
-                number = int(message.key())
+                number = number_of(message)
                 check(self.found.setdefault(at, number) == number, at, "changed from", self.found[at], "to", number)
                 check(message.value() == f"{number}:{PAYLOAD}".encode(), "value of", at)
+                check(message.key() == b"%d" % (number % KEYS), "key of", at)
 
     def read_until(self, stop):
         while not stop.is_set():
@@ -124,15 +131,15 @@ def judge(ledger, live, final):
     check(not ghosts, len(ghosts), "records were read that are gone or changed, first", ghosts[:3])
 
 
-def create_topic(bootstrap, topic, partitions):
+def create_topic(bootstrap, topic, partitions, configs):
     admin = cka.AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([cka.NewTopic(topic, partitions, 1)])[topic].result(30)
+    admin.create_topics([cka.NewTopic(topic, partitions, 1, config=configs)])[topic].result(30)
     while topic not in admin.list_topics(timeout=10).topics:
         time.sleep(0.05)
 
 
-def run(bootstrap, topic, partitions):
-    create_topic(bootstrap, topic, partitions)
+def run(bootstrap, topic, partitions, configs):
+    create_topic(bootstrap, topic, partitions, configs)
     ledger, live = Ledger(bootstrap, topic, partitions), Reader(bootstrap, topic, partitions)
     stop, failures = threading.Event(), []
 
@@ -159,7 +166,7 @@ def run(bootstrap, topic, partitions):
 
 if __name__ == "__main__":
     try:
-        run(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        run(sys.argv[1], sys.argv[2], int(sys.argv[3]), dict(pair.split("=", 1) for pair in sys.argv[4:]))
     except Exception as error:
         say(passed=False, error=str(error), trace=traceback.format_exc())
         sys.exit(1)

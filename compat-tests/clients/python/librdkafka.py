@@ -7,8 +7,16 @@ from records import Record
 from scenarios import WAIT_SECONDS, Refused, check
 
 
+def built_with(codec):
+    try:
+        ck.Producer({"compression.type": codec, "log_level": 0})
+    except ck.KafkaException:
+        return False
+    return True
+
+
 class Client:
-    codecs = ("none", "gzip", "snappy", "lz4", "zstd")
+    codecs = tuple(filter(built_with, ("none", "gzip", "snappy", "lz4", "zstd")))
     null_headers = True
 
     def __init__(self, bootstrap):
@@ -51,8 +59,11 @@ class Client:
         check(not errors, "delivery errors", errors[:3])
         return offsets
 
-    def consumer(self, group=None):
-        return Consumer(self.bootstrap, group)
+    def transactor(self, name):
+        return Transactor(self.bootstrap, name)
+
+    def consumer(self, group=None, committed=False):
+        return Consumer(self.bootstrap, group, committed)
 
     def bounds(self, topic, partition):
         consumer = Consumer(self.bootstrap, None)
@@ -110,8 +121,43 @@ class Client:
         """The library closes its admin client itself."""
 
 
+class Transactor:
+    def __init__(self, bootstrap, name):
+        self.inner = ck.Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "linger.ms": 5})
+        self.inner.init_transactions(WAIT_SECONDS)
+        self.begin = self.inner.begin_transaction
+
+    def send(self, records, topic):
+        errors = []
+
+        def delivered(error, _):
+            errors.append(error) if error else None
+
+        for record in records:
+            self.inner.produce(
+                topic, key=record.key, value=record.value, partition=record.partition, on_delivery=delivered
+            )
+        check(self.inner.flush(WAIT_SECONDS) == 0, "records still in the queue")
+        if errors:
+            raise ck.KafkaException(errors[0])
+
+    def send_offsets(self, consumer, offsets):
+        positions = [ck.TopicPartition(t, p, offset) for (t, p), offset in offsets.items()]
+        group = consumer.inner.consumer_group_metadata()
+        self.inner.send_offsets_to_transaction(positions, group, WAIT_SECONDS)
+
+    def commit(self):
+        self.inner.commit_transaction(WAIT_SECONDS)
+
+    def abort(self):
+        self.inner.abort_transaction(WAIT_SECONDS)
+
+    def close(self):
+        """The library closes its producer itself."""
+
+
 class Consumer:
-    def __init__(self, bootstrap, group):
+    def __init__(self, bootstrap, group, committed=False):
         self.inner = ck.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -120,6 +166,7 @@ class Consumer:
                 "enable.auto.commit": False,
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 500,
+                "isolation.level": "read_committed" if committed else "read_uncommitted",
             }
         )
 

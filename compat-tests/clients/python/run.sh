@@ -2,4 +2,8 @@
 # run.sh LIBRARY BOOTSTRAP SCENARIO [ARGUMENT…] – client.py in its virtual environment.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-exec "$("$here/venv.sh")" "$here/client.py" "$@"
+case $1 in
+    confluent-old) python=$("$here/old.sh") ;;
+    *) python=$("$here/venv.sh") ;;
+esac
+exec "$python" "$here/client.py" "$@"

@@ -1,7 +1,7 @@
 """What is asked of a client library, in terms of the small interface each adapter module offers:
 
 Client(bootstrap): `codecs`, `null_headers` (can it send null header values), `produce(records, topic, **how) -> offsets`,
-  `consumer(group=None)`, `bounds(topic, partition)`, `offset_for_time(topic, partition, ms)`, and the
+  `consumer(group=None, committed=False)`, `bounds(topic, partition)`, `offset_for_time(topic, partition, ms)`, and the
   admin calls, which raise `Refused` with Kafka's error code or `NotImplementedError`, and `close()`.
 Consumer: `assign(topic, {partition: offset})`, `subscribe(topic)`, `poll(seconds)`, `assignment()`,
   `seek`, `position`, `commit()`, `committed`, `close()`.
@@ -56,9 +56,9 @@ def has_leader(client, topic, partition):
     return True
 
 
-def read(client, topic, count, starts=None):
+def read(client, topic, count, starts=None, committed=False):
     """Reads `count` records from the partitions' starts and checks that no more follow."""
-    consumer = client.consumer()
+    consumer = client.consumer(committed=committed)
     consumer.assign(topic, starts or {p: 0 for p in range(PARTITIONS)})
     records, deadline = [], time.monotonic() + WAIT_SECONDS
     while len(records) < count:

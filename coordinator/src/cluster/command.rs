@@ -8,11 +8,14 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::ClusterError;
+use super::features::FeatureUpdate;
 use super::image::Topic;
 use super::pointers::{PointerChange, PointerRefusal};
+use super::quotas::{NamedEntity, QuotaChange, QuotaError};
 
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -46,11 +49,21 @@ pub enum Command {
     AllocateProducerIds {
         count: NonZeroU32,
     },
-    SetFeature {
-        name: String,
-        /// 0 ends the feature.
-        level: i16,
-        allow_downgrade: bool,
+    /// Lets no producer id below `below` be allocated from now on.
+    SkipProducerIds {
+        below: i64,
+    },
+    /// All of the levels, or none.
+    UpdateFeatures {
+        updates: Vec<FeatureUpdate>,
+        validate_only: bool,
+    },
+    /// Names and levels of features that are to begin, if nobody decided on them before.
+    BeginFeatures {
+        levels: Vec<(String, i16)>,
+    },
+    AlterQuotas {
+        changes: Vec<QuotaChange>,
         validate_only: bool,
     },
     /// Notes the partitioner rules that the records of a keyed table leave possible.
@@ -119,6 +132,34 @@ pub enum ConfigResource {
     Broker(i32),
     /// All brokers: the broker resource with the empty name.
     BrokerDefault,
+    Named(NamedResource),
+}
+
+/// A resource that exists once something is set for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedResource {
+    /// A group of any protocol, whether or not it has members.
+    Group(String),
+    /// A subscription to metrics of clients.
+    ClientMetrics(String),
+}
+
+impl NamedResource {
+    pub fn name(&self) -> &str {
+        match self {
+            NamedResource::Group(name) | NamedResource::ClientMetrics(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for NamedResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamedResource::Group(name) => write!(f, "group {name}"),
+            NamedResource::ClientMetrics(name) => write!(f, "client metrics {name}"),
+        }
+    }
 }
 
 impl fmt::Display for ConfigResource {
@@ -127,6 +168,7 @@ impl fmt::Display for ConfigResource {
             ConfigResource::Topic(name) => write!(f, "topic {name}"),
             ConfigResource::Broker(id) => write!(f, "broker {id}"),
             ConfigResource::BrokerDefault => f.write_str("the default of all brokers"),
+            ConfigResource::Named(resource) => resource.fmt(f),
         }
     }
 }
@@ -178,9 +220,11 @@ pub enum Reply {
     /// The topic as it is afterwards.
     Grown(Vec<(String, Result<Arc<Topic>, ClusterError>)>),
     Altered(Vec<(ConfigResource, Result<(), ClusterError>)>),
-    /// Ids nobody was given before.
+    /// Ids nobody was given before; to `SkipProducerIds`, those that nobody will be.
     ProducerIds(Result<Range<i64>, ClusterError>),
-    Feature(Result<(), ClusterError>),
+    Features(Result<(), ClusterError>),
+    /// One answer per entity, in the order in which they were named first.
+    Quotas(Vec<(NamedEntity, Result<(), QuotaError>)>),
     /// The rules that are left.
     Partitioner(Result<u8, ClusterError>),
     Pointers(Result<(), PointerRefusal>),

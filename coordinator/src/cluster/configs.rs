@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 
-use super::command::{Alteration, ConfigChange, ConfigEdit, ConfigResource, EditOp};
+use super::command::{Alteration, ConfigChange, ConfigEdit, ConfigResource, EditOp, NamedResource};
 use super::controller::{Cluster, Draft};
 use super::error::ClusterError;
 use super::image::Topic;
 use super::record::Record;
 use super::settings::{
-    ConfigError, Kind, Layers, Overrides, TABLE_KEY, TABLE_KEY_SCOPE, check_topic, known,
-    list_items,
+    ConfigError, Kind, Layers, Overrides, TABLE_KEY, TABLE_KEY_SCOPE, check_named, check_topic,
+    known, list_items,
 };
-use super::topics::{collect, count};
+use super::topics::{check_name, collect, count};
+
+/// Groups and subscriptions with settings; bounds what clients can make this process hold.
+const NAMED_RESOURCES_MAX: usize = 100_000;
 
 impl Cluster {
     pub(super) fn alter_configs(
@@ -47,6 +50,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let record = match resource {
             ConfigResource::Topic(name) => {
+                check_name(name)?;
                 let topic = draft.image.topic(name);
                 let topic =
                     topic.ok_or_else(|| ClusterError::UnknownTopic { name: name.clone() })?;
@@ -57,6 +61,7 @@ impl Cluster {
             }
             ConfigResource::Broker(id) => self.alter_broker(draft, Some(*id), alteration)?,
             ConfigResource::BrokerDefault => self.alter_broker(draft, None, alteration)?,
+            ConfigResource::Named(resource) => self.alter_named(draft, resource, alteration)?,
         };
         record.into_iter().for_each(|record| draft.push(record));
         Ok(())
@@ -67,7 +72,7 @@ impl Cluster {
         draft: &Draft,
         broker: Option<i32>,
         alteration: Alteration,
-    ) -> Result<Option<Record>, ConfigError> {
+    ) -> Result<Option<Record>, ClusterError> {
         let settings = &self.options.settings;
         let old = draft
             .image
@@ -84,10 +89,60 @@ impl Cluster {
         })?;
         for (name, value) in &overrides {
             if old.get(name) != Some(value) {
-                settings.check_dynamic(name, value)?;
+                settings
+                    .check_dynamic(name, value)
+                    .map_err(|error| match error {
+                        ConfigError::Invalid { .. } => ClusterError::MalformedConfig(error),
+                        error => error.into(),
+                    })?;
             }
         }
         Ok((overrides != old).then_some(Record::BrokerConfigChanged { broker, overrides }))
+    }
+
+    fn alter_named(
+        &self,
+        draft: &Draft,
+        resource: &NamedResource,
+        alteration: Alteration,
+    ) -> Result<Option<Record>, ClusterError> {
+        let all = draft.image.named_configs();
+        let layers = self.layers(&draft.image);
+        let old = all.get(resource).cloned().unwrap_or_default();
+        let overrides = altered(&old, alteration, |name| {
+            let config = resource.known(name)?;
+            Ok((config.kind, layers.named_value(config, Some(&old))))
+        });
+        let checked = overrides.and_then(|overrides| {
+            check_named(resource, &old, &overrides, &layers)?;
+            Ok(overrides)
+        });
+        let overrides = checked.map_err(|error| match resource {
+            NamedResource::ClientMetrics(_) if is_malformed(&error) => {
+                ClusterError::MalformedConfig(error)
+            }
+            _ => error.into(),
+        })?;
+        if old.is_empty() && !overrides.is_empty() && all.len() >= NAMED_RESOURCES_MAX {
+            return Err(ClusterError::TooManyResources {
+                max: NAMED_RESOURCES_MAX,
+            });
+        }
+        let resource = resource.clone();
+        Ok((overrides != old).then_some(Record::NamedConfigChanged {
+            resource,
+            overrides,
+        }))
+    }
+}
+
+/// Whether Kafka says of a subscription's setting that the request is wrong, not the setting: the
+/// name is unknown, or a number is out of its range.
+fn is_malformed(error: &ConfigError) -> bool {
+    match error {
+        ConfigError::Unknown { .. } => true,
+        ConfigError::Invalid { value, .. } => value.trim().parse::<i32>().is_ok(),
+        _ => false,
     }
 }
 
@@ -138,10 +193,8 @@ fn altered(
             return Err(ConfigError::Duplicate { name });
         }
         if op == EditOp::Delete {
-            // A name an older version knew can still be deleted where it is set.
-            if overrides.remove(&name).is_none() {
-                current(&name)?;
-            }
+            // Known or not, as in Kafka: what is not set is not set afterwards.
+            overrides.remove(&name);
             continue;
         }
         let (kind, in_force) = current(&name)?;

@@ -13,6 +13,7 @@ use super::command::{Command, Reply};
 use super::error::ClusterError;
 use super::image::Image;
 use super::pointers;
+use super::quotas;
 use super::record::Record;
 use super::settings::{BrokerSettings, Layers};
 use crate::machine::{Decision, Machine, Token};
@@ -26,7 +27,7 @@ pub struct ClusterOptions {
     /// Partitions of all topics together; bounds what clients can make this process hold.
     pub partitions_max: i64,
     pub replication: ReplicationPolicy,
-    /// Levels this version supports, by feature; each range starts at 1 or later.
+    /// Levels this version supports, by feature. A range from 0: the feature can be off.
     pub features: BTreeMap<&'static str, RangeInclusive<i16>>,
     pub settings: BrokerSettings,
 }
@@ -111,14 +112,27 @@ impl Cluster {
             Command::AllocateProducerIds { count } => {
                 Reply::ProducerIds(allocate_producer_ids(&mut draft, count.get().into()))
             }
-            Command::SetFeature {
-                name,
-                level,
-                allow_downgrade,
+            Command::SkipProducerIds { below } => {
+                let missing = below.saturating_sub(draft.image.next_producer_id());
+                Reply::ProducerIds(allocate_producer_ids(&mut draft, missing.max(0)))
+            }
+            Command::UpdateFeatures {
+                updates,
                 validate_only,
             } => {
                 validated = validate_only;
-                Reply::Feature(self.set_feature(&mut draft, name, level, allow_downgrade))
+                Reply::Features(self.update_features(&mut draft, updates))
+            }
+            Command::BeginFeatures { levels } => {
+                self.begin_features(&mut draft, levels);
+                Reply::Features(Ok(()))
+            }
+            Command::AlterQuotas {
+                changes,
+                validate_only,
+            } => {
+                validated = validate_only;
+                Reply::Quotas(quotas::change(&mut draft, changes))
             }
             Command::NarrowPartitioner { topic, rules } => {
                 Reply::Partitioner(narrow_partitioner(&mut draft, topic, rules))
@@ -144,39 +158,6 @@ impl Cluster {
         });
         Reply::Cluster { cluster_id }
     }
-
-    fn set_feature(
-        &self,
-        draft: &mut Draft,
-        name: String,
-        level: i16,
-        allow_downgrade: bool,
-    ) -> Result<(), ClusterError> {
-        let current = draft.image.features().get(&name).copied().unwrap_or(0);
-        let refused = match self.options.features.get(name.as_str()) {
-            None => Some("this version does not know it".into()),
-            Some(range) if level != 0 && !range.contains(&level) => Some(format!(
-                "this version supports {} to {}",
-                range.start(),
-                range.end()
-            )),
-            Some(_) if level < current && !allow_downgrade => Some(format!(
-                "it is at {current}, and a downgrade was not allowed"
-            )),
-            Some(_) => None,
-        };
-        if let Some(reason) = refused {
-            return Err(ClusterError::InvalidFeature {
-                name,
-                level,
-                reason,
-            });
-        }
-        if level != current {
-            draft.push(Record::FeatureLevel { name, level });
-        }
-        Ok(())
-    }
 }
 
 fn allocate_producer_ids(
@@ -187,7 +168,9 @@ fn allocate_producer_ids(
     let end = first
         .checked_add(count)
         .ok_or(ClusterError::ProducerIdsExhausted)?;
-    draft.push(Record::ProducerIdsAllocated { first, count });
+    if count > 0 {
+        draft.push(Record::ProducerIdsAllocated { first, count });
+    }
     Ok(first..end)
 }
 

@@ -36,6 +36,9 @@ pub enum ClusterError {
     AssignmentsAndCounts,
     #[error(transparent)]
     InvalidConfig(#[from] ConfigError),
+    /// The same, where Kafka answers INVALID_REQUEST.
+    #[error(transparent)]
+    MalformedConfig(ConfigError),
     #[error("topic {name} does not exist")]
     UnknownTopic { name: String },
     #[error("no topic has id {id}")]
@@ -53,6 +56,9 @@ pub enum ClusterError {
     UnknownBroker { id: i32 },
     #[error("{resource} is named more than once in this request: name each resource once")]
     DuplicateResource { resource: ConfigResource },
+    /// Kafka's POLICY_VIOLATION.
+    #[error("{max} groups and subscriptions have settings already: take some away first")]
+    TooManyResources { max: usize },
     #[error("feature {name} cannot be set to level {level}: {reason}")]
     InvalidFeature {
         name: String,

@@ -1,4 +1,5 @@
-//! The cluster image: topics, settings, features, producer ids and catalog pointers, as the log so far has made them.
+//! The cluster image: topics, settings, features, quotas, producer ids and catalog
+//! pointers, as the log so far has made them.
 //!
 //! An image is a value. Cloning one costs a handful of reference counts, so the owner publishes a
 //! clone after each change and readers keep theirs as long as they like; the first change after a
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::command::NamedResource;
 use super::pointers::Pointers;
+use super::quotas::Quotas;
 use super::record::Record;
 use super::settings::{BrokerSettings, Layers, Overrides, TopicSettings};
 
@@ -73,7 +76,9 @@ pub struct Image {
     next_producer_id: i64,
     /// `None` is the default of all brokers.
     broker_configs: Arc<BTreeMap<Option<i32>, Overrides>>,
+    named_configs: Arc<BTreeMap<NamedResource, Overrides>>,
     features: Arc<BTreeMap<String, i16>>,
+    quotas: Arc<Quotas>,
     pointers: Arc<Pointers>,
 }
 
@@ -116,9 +121,24 @@ impl Image {
         self.broker_configs.get(&broker)
     }
 
-    /// Finalized feature levels by name; a level is at least 1.
+    /// Every group and subscription something is set for; none is empty.
+    pub fn named_configs(&self) -> &BTreeMap<NamedResource, Overrides> {
+        &self.named_configs
+    }
+
+    /// Feature levels by name, as somebody decided on them; 0: the feature was ended.
     pub fn features(&self) -> &BTreeMap<String, i16> {
         &self.features
+    }
+
+    /// The level of a feature; 0 if it is not in force.
+    pub fn feature_level(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
+    /// Client quotas by entity.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// What the lake's catalog keeps.
@@ -159,7 +179,27 @@ impl Image {
             Record::ClusterCreated { cluster_id } => {
                 self.cluster_id = Some(cluster_id.as_str().into())
             }
-            Record::FeatureLevel { name, level } => self.set_feature(name, *level),
+            Record::FeatureLevel { name, level } => {
+                Arc::make_mut(&mut self.features).insert(name.clone(), *level);
+            }
+            Record::QuotasChanged { entity, quotas } => {
+                let entity = entity.iter().cloned().collect();
+                let all = Arc::make_mut(&mut self.quotas);
+                match quotas.is_empty() {
+                    true => all.remove(&entity),
+                    false => all.insert(entity, quotas.clone()),
+                };
+            }
+            Record::NamedConfigChanged {
+                resource,
+                overrides,
+            } => {
+                let configs = Arc::make_mut(&mut self.named_configs);
+                match overrides.is_empty() {
+                    true => configs.remove(resource),
+                    false => configs.insert(resource.clone(), overrides.clone()),
+                };
+            }
             Record::ProducerIdsAllocated { first, count } => {
                 let end = first.saturating_add(*count);
                 self.next_producer_id = self.next_producer_id.max(end);
@@ -223,6 +263,20 @@ impl Image {
                     broker: *broker,
                     overrides: overrides.clone(),
                 });
+        let named =
+            self.named_configs
+                .iter()
+                .map(|(resource, overrides)| Record::NamedConfigChanged {
+                    resource: resource.clone(),
+                    overrides: overrides.clone(),
+                });
+        let quotas = self
+            .quotas
+            .iter()
+            .map(|(entity, quotas)| Record::QuotasChanged {
+                entity: entity.clone().into_iter().collect(),
+                quotas: quotas.clone(),
+            });
         let topics = self.topics().map(|topic| Record::TopicCreated {
             topic: topic.as_ref().clone(),
         });
@@ -235,6 +289,8 @@ impl Image {
             .chain(features)
             .chain(producer_ids)
             .chain(brokers)
+            .chain(named)
+            .chain(quotas)
             .chain(topics)
             .chain(pointers)
             .chain([Record::VersionReached {
@@ -250,14 +306,6 @@ impl Image {
             image.apply(record);
         }
         image
-    }
-
-    fn set_feature(&mut self, name: &str, level: i16) {
-        let features = Arc::make_mut(&mut self.features);
-        match level {
-            0 => features.remove(name),
-            _ => features.insert(name.to_owned(), level),
-        };
     }
 
     fn insert(&mut self, topic: Arc<Topic>) {

@@ -17,20 +17,27 @@ mod command;
 mod configs;
 mod controller;
 mod error;
+mod features;
 mod image;
 mod pointers;
+mod quotas;
 mod record;
 pub mod settings;
 mod topics;
 
 pub use command::{
     Alteration, Command, ConfigChange, ConfigEdit, ConfigResource, CreatedTopic, EditOp, GrowTopic,
-    INTERNAL_TOPICS, NewTopic, Reply, TopicRef,
+    INTERNAL_TOPICS, NamedResource, NewTopic, Reply, TopicRef,
 };
 pub use controller::{Cluster, ClusterOptions, ReplicationPolicy};
 pub use error::ClusterError;
+pub use features::{Direction, FeatureUpdate};
 pub use image::{Image, PartitionsCreated, Topic};
 pub use pointers::{
     POINTER_CHANGE_BYTES_MAX, POINTERS_BYTES_MAX, PointerChange, PointerRefusal, Pointers,
+};
+pub use quotas::{
+    ENTITY_NAME_BYTES_MAX, EntityQuotas, EntityType, NamedEntity, QUOTA_ENTITIES_MAX, Quota,
+    QuotaChange, QuotaEntity, QuotaError, Quotas,
 };
 pub use record::{FORMAT_VERSION, Record, RecordError};

@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::command::NamedResource;
 use super::image::Topic;
+use super::quotas::{EntityQuotas, EntityType};
 use super::settings::Overrides;
 
 /// The format this code writes, and the newest it reads.
@@ -32,7 +34,7 @@ pub enum Record {
     ClusterCreated {
         cluster_id: String,
     },
-    /// Level 0 ends the feature.
+    /// Level 0: the feature was ended.
     FeatureLevel {
         name: String,
         level: i16,
@@ -46,6 +48,16 @@ pub enum Record {
     BrokerConfigChanged {
         broker: Option<i32>,
         overrides: Overrides,
+    },
+    /// All that is set for a group or a subscription to metrics.
+    NamedConfigChanged {
+        resource: NamedResource,
+        overrides: Overrides,
+    },
+    /// All quotas of an entity: its names by type, `null` for the default of a type.
+    QuotasChanged {
+        entity: Vec<(EntityType, Option<String>)>,
+        quotas: EntityQuotas,
     },
     TopicCreated {
         topic: Topic,
@@ -82,11 +94,13 @@ pub enum Record {
 }
 
 /// Every value of `type`.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 13] = [
     "cluster_created",
     "feature_level",
     "producer_ids_allocated",
     "broker_config_changed",
+    "named_config_changed",
+    "quotas_changed",
     "topic_created",
     "topic_deleted",
     "partitions_added",
@@ -160,6 +174,16 @@ impl Record {
                 broker: Some(id), ..
             } => format!("broker/{id}"),
             Record::BrokerConfigChanged { broker: None, .. } => "broker/default".into(),
+            Record::NamedConfigChanged { resource, .. } => match resource {
+                NamedResource::Group(name) => format!("group/{name}"),
+                NamedResource::ClientMetrics(name) => format!("client-metrics/{name}"),
+            },
+            Record::QuotasChanged { entity, .. } => {
+                let names = entity.iter().map(|(kind, name)| {
+                    format!("{}={}", kind.name(), name.as_deref().unwrap_or("<default>"))
+                });
+                format!("quotas/{}", names.collect::<Vec<_>>().join(","))
+            }
             Record::TopicCreated { topic } => format!("topic/{}", topic.id),
             Record::TopicDeleted { id, .. }
             | Record::PartitionsAdded { id, .. }

@@ -301,7 +301,7 @@ impl Cluster {
 }
 
 /// Kafka's rule for topic names.
-fn check_name(name: &str) -> Result<(), ClusterError> {
+pub(super) fn check_name(name: &str) -> Result<(), ClusterError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let reason = if name.is_empty() {
         "it is empty"

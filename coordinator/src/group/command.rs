@@ -1,11 +1,18 @@
 //! What can be asked of the groups of one partition, and what they answer. Version quirks of the
 //! wire are settled before a command is made: there are no version numbers here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::consumer::{
+    ConsumerBeat, ConsumerError, ConsumerHeartbeat, DescribedConsumerGroup, TopicImage,
+};
 use super::error::GroupError;
 use super::record::CommittedOffset;
+use super::txn_offsets::{BeginTxnOffsets, CommitTxnOffsets, TxnGuard, TxnOffsetsError};
+use super::txn_record::TxnEnd;
 
 /// A request to the groups of one `__consumer_offsets` partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +26,11 @@ pub enum GroupCommand {
     CommitOffsets(CommitOffsets),
     FetchOffsets(FetchOffsets),
     DeleteOffsets(DeleteOffsets),
+    /// The first step of a commit within a transaction.
+    BeginTxnOffsets(BeginTxnOffsets),
+    CommitTxnOffsets(CommitTxnOffsets),
+    /// The transaction coordinator has decided.
+    EndTransaction(TxnEnd),
     Describe {
         groups: Vec<String>,
     },
@@ -26,6 +38,20 @@ pub enum GroupCommand {
     DeleteGroups {
         groups: Vec<String>,
     },
+    /// A member of a group of the new protocol joins, beats, acknowledges or leaves.
+    ConsumerHeartbeat(ConsumerHeartbeat),
+    /// Whether a member that fetches offsets is in its epoch (OffsetFetch v9+). Only groups of the
+    /// new protocol say no.
+    CheckEpoch {
+        group: String,
+        member_id: String,
+        member_epoch: i32,
+    },
+    DescribeConsumers {
+        groups: Vec<String>,
+    },
+    /// The topics changed: every machine is told, before anybody relies on the change.
+    Topics(Arc<TopicImage>),
     /// The topic is gone, and with it every offset committed for it in any group.
     TopicDeleted {
         topic: String,
@@ -45,10 +71,19 @@ pub enum GroupReply {
     FetchOffsets(Vec<FetchedOffset>),
     /// One outcome per partition named, in order.
     DeleteOffsets(Result<Vec<PartitionOutcome>, GroupError>),
+    BeginTxnOffsets(TxnGuard),
+    /// One outcome per partition named, in order.
+    CommitTxnOffsets(Result<Vec<PartitionOutcome>, TxnOffsetsError>),
+    EndTransaction(Result<(), TxnOffsetsError>),
     Describe(Vec<DescribedGroup>),
     List(Vec<ListedGroup>),
     /// One outcome per group named, in order.
     DeleteGroups(Vec<(String, Result<(), GroupError>)>),
+    ConsumerHeartbeat(Result<ConsumerBeat, ConsumerError>),
+    CheckEpoch(Result<(), GroupError>),
+    /// One outcome per group named, in order.
+    DescribeConsumers(Vec<(String, Result<DescribedConsumerGroup, GroupError>)>),
+    Topics,
     TopicDeleted,
 }
 
@@ -201,6 +236,9 @@ pub struct FetchedOffset {
     pub topic: String,
     pub partition: i32,
     pub committed: Option<CommittedOffset>,
+    /// An open transaction has yet to decide: a client that asked for stable offsets is to be told
+    /// so instead (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
+    pub unstable: bool,
 }
 
 /// Positions to forget.
@@ -224,12 +262,15 @@ pub struct ListedGroup {
     /// Empty for a group that only commits offsets.
     pub protocol_type: String,
     pub state: GroupState,
-    /// Always [`CLASSIC_GROUP_TYPE`].
+    /// [`CLASSIC_GROUP_TYPE`] or [`CONSUMER_GROUP_TYPE`].
     pub group_type: &'static str,
 }
 
-/// The type of group kept here, as ListGroups names it (KIP-848).
+/// The type of a group whose members share the work among themselves, as ListGroups names it.
 pub const CLASSIC_GROUP_TYPE: &str = "classic";
+
+/// The type of a group for which the coordinator shares the work (KIP-848).
+pub const CONSUMER_GROUP_TYPE: &str = "consumer";
 
 /// What DescribeGroups shows. A group that does not exist is `Dead`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,7 +295,7 @@ pub struct DescribedMember {
     pub assignment: Bytes,
 }
 
-/// The states of a classic group.
+/// The states of a group. Two belong to classic groups only, two to those of the new protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupState {
     /// No members; there may be offsets.
@@ -263,6 +304,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// Waiting for the leader's assignment.
     CompletingRebalance,
+    /// The new protocol: a target assignment is to be made.
+    Assigning,
+    /// The new protocol: members are on their way to the target.
+    Reconciling,
     /// Members hold their assignments.
     Stable,
     /// Neither members nor offsets: forgotten.
@@ -276,6 +321,8 @@ impl GroupState {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
             Self::Dead => "Dead",
         }

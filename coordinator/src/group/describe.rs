@@ -4,14 +4,27 @@ use std::collections::BTreeSet;
 
 use super::Groups;
 use super::classic::Phase;
-use super::command::{CLASSIC_GROUP_TYPE, DescribedGroup, GroupState, ListGroups, ListedGroup};
+use super::command::{
+    CLASSIC_GROUP_TYPE, CONSUMER_GROUP_TYPE, DescribedGroup, GroupState, ListGroups, ListedGroup,
+};
 use super::error::GroupError;
 use super::member::Member;
 use super::record::GroupRecord;
+use super::subscription::CONSUMER_PROTOCOL_TYPE;
 use super::turn::Turn;
 
 impl Groups {
+    /// DescribeGroups knows classic groups only: others are `Dead` to it.
     pub(super) fn describe(&self, group_id: &str) -> DescribedGroup {
+        if self.is_consumer_group(group_id) {
+            return DescribedGroup {
+                group: group_id.to_owned(),
+                state: GroupState::Dead,
+                protocol_type: String::new(),
+                protocol: String::new(),
+                members: Vec::new(),
+            };
+        }
         let live = self.live.get(group_id);
         let settled = live.filter(|group| matches!(group.phase, Phase::Stable(_)));
         let protocol = settled.and_then(|group| group.protocol.as_deref());
@@ -35,22 +48,26 @@ impl Groups {
                     .iter()
                     .any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
-        if !passes(&filter.types, CLASSIC_GROUP_TYPE) {
-            return Vec::new();
-        }
         let recorded = self.durable.groups().map(|(group, _)| group);
         let with_offsets = self.durable.groups_with_offsets().map(|(group, _)| group);
         let groups: BTreeSet<&String> = recorded
             .chain(with_offsets)
+            .chain(self.durable.pending.keys().map(|(group, ..)| group))
             .chain(self.live.keys())
+            .chain(self.durable.consumer_groups().map(|(group, _)| group))
             .collect();
         let listed = groups.into_iter().map(|group| ListedGroup {
             group: group.clone(),
             protocol_type: self.protocol_type(group).to_owned(),
             state: self.state(group),
-            group_type: CLASSIC_GROUP_TYPE,
+            group_type: if self.is_consumer_group(group) {
+                CONSUMER_GROUP_TYPE
+            } else {
+                CLASSIC_GROUP_TYPE
+            },
         });
         listed
+            .filter(|listed| passes(&filter.types, listed.group_type))
             .filter(|listed| passes(&filter.states, listed.state.name()))
             .collect()
     }
@@ -69,6 +86,7 @@ impl Groups {
         self.live.remove(group_id);
         self.alarms.set(group_id, None);
         self.forget_offsets(group_id, turn);
+        self.forget_consumer_group(group_id, turn);
         if self.durable.group(group_id).is_some() {
             turn.write(GroupRecord::Group {
                 group: group_id.to_owned(),
@@ -79,6 +97,9 @@ impl Groups {
     }
 
     fn state(&self, group_id: &str) -> GroupState {
+        if let Some(group) = self.durable.consumer_group(group_id) {
+            return group.state();
+        }
         match self.live.get(group_id) {
             Some(group) => group.state(),
             None if self.durable.contains(group_id) => GroupState::Empty,
@@ -87,6 +108,9 @@ impl Groups {
     }
 
     fn protocol_type(&self, group_id: &str) -> &str {
+        if self.is_consumer_group(group_id) {
+            return CONSUMER_PROTOCOL_TYPE;
+        }
         let live = self
             .live
             .get(group_id)

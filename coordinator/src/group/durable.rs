@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
+use super::consumer::{ConsumerGroup, ConsumerRecord};
+use super::pending::PendingOffsets;
 use super::record::{CommittedOffset, GroupMetadata, GroupRecord};
 
 /// Offsets of one group by topic and partition.
@@ -16,6 +19,9 @@ pub type Offsets = BTreeMap<String, BTreeMap<i32, CommittedOffset>>;
 pub struct Durable {
     groups: BTreeMap<String, GroupMetadata>,
     offsets: BTreeMap<String, Offsets>,
+    pub(super) pending: PendingOffsets,
+    /// Groups of the new protocol; shared so that a decision can work on a copy.
+    consumers: BTreeMap<String, Arc<ConsumerGroup>>,
 }
 
 impl Durable {
@@ -37,11 +43,8 @@ impl Durable {
                 partition,
                 value: Some(value),
             } => {
-                let topics = self.offsets.entry(group.clone()).or_default();
-                topics
-                    .entry(topic.clone())
-                    .or_default()
-                    .insert(*partition, value.clone());
+                self.pending.supersede(group, topic, *partition);
+                self.put_offset(group.clone(), topic.clone(), *partition, value.clone());
             }
             GroupRecord::Offset {
                 group,
@@ -49,9 +52,33 @@ impl Durable {
                 partition,
                 value: None,
             } => {
+                self.pending.clear(group, topic, *partition);
                 self.remove_offset(group, topic, *partition);
             }
+            GroupRecord::Consumer { group, change } => self.apply_consumer(group, change),
+            GroupRecord::TxnOffset(offset) => self.pending.put(offset),
+            GroupRecord::TxnEnd(end) => {
+                for ((group, topic, partition), value) in self.pending.end(end) {
+                    self.put_offset(group, topic, partition, value);
+                }
+            }
         }
+    }
+
+    fn apply_consumer(&mut self, group: &str, change: &ConsumerRecord) {
+        if matches!(change, ConsumerRecord::Group(None)) {
+            self.consumers.remove(group);
+        } else if let Some(known) = self.consumers.get_mut(group) {
+            Arc::make_mut(known).apply(change);
+        } else if !change.is_tombstone() {
+            let made = self.consumers.entry(group.to_owned()).or_default();
+            Arc::make_mut(made).apply(change);
+        }
+    }
+
+    fn put_offset(&mut self, group: String, topic: String, partition: i32, value: CommittedOffset) {
+        let topics = self.offsets.entry(group).or_default();
+        topics.entry(topic).or_default().insert(partition, value);
     }
 
     fn remove_offset(&mut self, group: &str, topic: &str, partition: i32) {
@@ -87,7 +114,21 @@ impl Durable {
                     })
             })
         });
-        groups.chain(offsets).collect()
+        let consumers = self.consumers.iter().flat_map(|(group, known)| {
+            let changes = known.checkpoint().into_iter();
+            changes.map(move |change| GroupRecord::Consumer {
+                group: group.clone(),
+                change,
+            })
+        });
+        let superseded = self.pending.checkpoint(true);
+        let undecided = self.pending.checkpoint(false);
+        groups
+            .chain(superseded)
+            .chain(offsets)
+            .chain(undecided)
+            .chain(consumers)
+            .collect()
     }
 
     /// The group's last recorded generation.
@@ -105,9 +146,27 @@ impl Durable {
         self.offsets.get(group)?.get(topic)?.get(&partition)
     }
 
-    /// Whether the log knows the group, be it only by its offsets.
+    /// Whether the log knows the group, be it only by its offsets, or by some yet undecided.
     pub fn contains(&self, group: &str) -> bool {
-        self.groups.contains_key(group) || self.offsets.contains_key(group)
+        self.groups.contains_key(group)
+            || self.offsets.contains_key(group)
+            || self.consumers.contains_key(group)
+            || self.pending.has_group(group)
+    }
+
+    /// Whether a transaction has yet to decide about an offset of this partition.
+    pub fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
+        self.pending.is_unstable(group, topic, partition)
+    }
+
+    /// The group, if it is of the new protocol.
+    pub fn consumer_group(&self, group: &str) -> Option<&Arc<ConsumerGroup>> {
+        self.consumers.get(group)
+    }
+
+    /// Groups of the new protocol, in order of their names.
+    pub fn consumer_groups(&self) -> impl Iterator<Item = (&String, &Arc<ConsumerGroup>)> {
+        self.consumers.iter()
     }
 
     /// Groups with a recorded generation, in order of their names.

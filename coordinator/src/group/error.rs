@@ -42,4 +42,7 @@ pub enum GroupError {
     GroupNotFound,
     #[error("a member of the group is subscribed to the topic")]
     SubscribedToTopic,
+    /// A member of the new protocol may try again in the epoch it has by then (KIP-848).
+    #[error("the request belongs to another epoch of the member")]
+    StaleMemberEpoch,
 }

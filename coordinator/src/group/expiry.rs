@@ -4,10 +4,11 @@
 //! |---|---|
 //! | only commits, no members ever | its commit |
 //! | empty | when the group became empty (its commit, if that is not on record) |
-//! | stable consumers | its commit, if no member subscribes to the topic |
+//! | stable consumers, and all of the new protocol | its commit, if no member subscribes to the topic |
 //! | rebalancing, or stable with an opaque protocol | does not age |
 //!
-//! An expiry that came with the commit overrules the age.
+//! An expiry that came with the commit overrules the age. What an open transaction has yet to decide
+//! about does not go, and neither does its group.
 
 use std::collections::BTreeSet;
 
@@ -45,15 +46,20 @@ impl Groups {
     fn expire_offsets(&self, turn: &mut Turn) -> bool {
         let with_offsets = self.durable.groups_with_offsets().map(|(group, _)| group);
         let recorded = self.durable.groups().map(|(group, _)| group);
-        let groups: BTreeSet<&String> = with_offsets.chain(recorded).collect();
+        let consumers = self.durable.consumer_groups().map(|(group, _)| group);
+        let groups: BTreeSet<&String> = with_offsets.chain(recorded).chain(consumers).collect();
         for group in groups {
             let kept = self.expire_group_offsets(group, turn);
-            let deserted = !kept && !self.live.contains_key(group);
+            let in_use = kept || self.durable.pending.has_group(group);
+            let deserted = !in_use && !self.live.contains_key(group);
             if deserted && self.durable.group(group).is_some() {
                 turn.write(GroupRecord::Group {
                     group: group.clone(),
                     value: None,
                 });
+            }
+            if !in_use {
+                self.forget_consumer_group(group, turn);
             }
             if turn.records() >= SWEEP_RECORDS_MAX {
                 return false;
@@ -65,12 +71,16 @@ impl Groups {
     /// Whether any offset stays.
     fn expire_group_offsets(&self, group: &str, turn: &mut Turn) -> bool {
         let live = self.live.get(group);
+        let consumers = self.durable.consumer_group(group);
         let age_from = self.age_from(group, live);
         let mut kept = false;
         for (topic, offsets) in self.durable.offsets(group).into_iter().flatten() {
-            let in_use = live.is_some_and(|group| in_use(group, topic));
+            let in_use = live.is_some_and(|group| in_use(group, topic))
+                || consumers.is_some_and(|group| group.is_subscribed_to(topic));
             for (&partition, committed) in offsets {
-                let expired = !in_use && self.is_expired(committed, age_from, turn.now_ms);
+                let unstable = || self.durable.is_unstable(group, topic, partition);
+                let expired =
+                    !in_use && self.is_expired(committed, age_from, turn.now_ms) && !unstable();
                 if expired && turn.records() < SWEEP_RECORDS_MAX {
                     turn.write(tombstone(group, topic, partition));
                 } else {

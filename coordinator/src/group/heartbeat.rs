@@ -12,6 +12,9 @@ impl Groups {
     /// Moves deadlines only away from now, so the group's alarm can stay as it is.
     pub(super) fn heartbeat(&mut self, beat: &Heartbeat, turn: &Turn) -> Result<(), GroupError> {
         super::check_group_id(&beat.group)?;
+        if self.is_consumer_group(&beat.group) {
+            return self.beat_classic_member(beat, turn);
+        }
         match self.live.get_mut(&beat.group) {
             Some(group) => group.heartbeat(beat, turn),
             None => Err(GroupError::UnknownMember),

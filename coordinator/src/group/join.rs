@@ -6,8 +6,8 @@ use super::command::{GroupReply, JoinGroup, Joined};
 use super::error::GroupError;
 use super::member::{self, Member};
 use super::turn::Turn;
-use super::wire::STRING_BYTES_MAX;
 use crate::machine::Token;
+use crate::wire::STRING_BYTES_MAX;
 
 /// What a generated member id adds to the name it begins with: a dash and a UUID.
 const MEMBER_ID_SUFFIX_BYTES: usize = 37;
@@ -20,10 +20,18 @@ impl Groups {
         if let Err(error) = validate(&join, turn) {
             return turn.reply(token, GroupReply::Join(Err(error)));
         }
-        let group_id = join.group.clone();
-        if !join.member_id.is_empty() && !self.exists(&group_id) {
+        if self.is_consumer_group(&join.group) {
+            return self.join_consumer_group(token, join, turn);
+        }
+        if !join.member_id.is_empty() && !self.exists(&join.group) {
             return turn.reply(token, GroupReply::Join(Err(GroupError::UnknownMember)));
         }
+        self.join_classic_group(token, join, turn);
+    }
+
+    /// Joins the live classic group, or a new one where nothing else is.
+    pub(super) fn join_classic_group(&mut self, token: Token, join: JoinGroup, turn: &mut Turn) {
+        let group_id = join.group.clone();
         self.with_group_or_empty(&group_id, turn, |group, turn| group.join(token, join, turn));
     }
 }

@@ -20,6 +20,10 @@ impl Groups {
         if let Err(error) = result {
             return turn.reply(token, GroupReply::Leave(Err(error)));
         }
+        if self.is_consumer_group(&leave.group) {
+            let answer = self.leave_consumer_group(&leave.group, leave.members, turn);
+            return turn.reply(token, GroupReply::Leave(answer));
+        }
         self.with_group_or_empty(&leave.group, turn, |group, turn| {
             let left = group.leave(leave.members, turn);
             turn.reply(token, GroupReply::Leave(Ok(left)));

@@ -1,20 +1,23 @@
-//! Classic consumer groups and their committed offsets: one [`Groups`] machine holds all groups of
+//! Consumer groups and their committed offsets: one [`Groups`] machine holds all groups of
 //! one `__consumer_offsets` partition.
 //!
 //! State comes in two layers:
 //! - [`Durable`]: what the log says, changed by `apply` alone. Groups without members are only
-//!   this.
+//!   this. Offsets of open transactions belong to it, apart from the committed ones.
 //! - live groups: phase, members, sessions and parked callers of every group that has somebody in
 //!   it. They start from the durable layer (`loaded`, or the first JoinGroup), go ahead of it while
 //!   a generation forms, and meet it again in the record that makes the generation stable or empty.
 //!   A restart loses a generation that has no assignment yet, as in Kafka: its members find an
 //!   illegal generation and join again. A stable group stays stable with the same generation.
 //!
+//! Groups of the new protocol (KIP-848) live beside the classic ones: all of their state is durable,
+//! see [`consumer`].
+//!
 //! The rules follow Apache Kafka's group coordinator; each request has its file.
 
-mod alarms;
 mod classic;
 mod command;
+mod consumer;
 mod describe;
 mod durable;
 mod error;
@@ -24,35 +27,47 @@ mod join;
 mod leave;
 mod member;
 mod offsets;
+mod pending;
 mod rebalance;
 mod record;
 mod settings;
 mod subscription;
 mod sync;
 mod turn;
-mod wire;
+mod txn_offsets;
+mod txn_record;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use crate::wire::WireError;
 pub use command::{
-    CLASSIC_GROUP_TYPE, CommitOffsets, DeleteOffsets, DescribedGroup, DescribedMember,
-    FetchOffsets, FetchedOffset, GroupCommand, GroupReply, GroupState, Heartbeat, JoinGroup,
-    Joined, JoinedMember, LeaveGroup, LeavingMember, Left, ListGroups, ListedGroup, MemberRef,
-    OffsetToCommit, PartitionOutcome, SyncGroup, Synced,
+    CLASSIC_GROUP_TYPE, CONSUMER_GROUP_TYPE, CommitOffsets, DeleteOffsets, DescribedGroup,
+    DescribedMember, FetchOffsets, FetchedOffset, GroupCommand, GroupReply, GroupState, Heartbeat,
+    JoinGroup, Joined, JoinedMember, LeaveGroup, LeavingMember, Left, ListGroups, ListedGroup,
+    MemberRef, OffsetToCommit, PartitionOutcome, SyncGroup, Synced,
+};
+pub use consumer::{
+    Assignment, Assignor, ClassicMemberMetadata, ConsumerBeat, ConsumerError, ConsumerGroup,
+    ConsumerHeartbeat, ConsumerMember, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment,
+    DescribedConsumer, DescribedConsumerGroup, MemberState, NamedPartitions, ResolvedRegex,
+    TopicImage, TopicShape, Wanted, Wish,
 };
 pub use durable::{Durable, Offsets};
 pub use error::GroupError;
 pub use record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
-pub use settings::GroupSettings;
+pub use settings::{GroupSettings, MigrationPolicy};
 pub use subscription::{CONSUMER_PROTOCOL_TYPE, subscribed_topics};
-pub use wire::WireError;
+pub use txn_offsets::{BeginTxnOffsets, CommitTxnOffsets, TxnGuard, TxnOffsetsError};
+pub use txn_record::{TxnEnd, TxnOffset};
 
-use crate::machine::{Decision, Machine, Token};
-use alarms::Alarms;
+use crate::alarms::Alarms;
+use crate::machine::{Decision, Envelope, Machine, Token};
+use crate::wire::STRING_BYTES_MAX;
 use classic::ClassicGroup;
+use consumer::Clocks;
 use turn::Turn;
-use wire::STRING_BYTES_MAX;
+use txn_offsets::Guards;
 
 /// All groups of one `__consumer_offsets` partition.
 ///
@@ -62,10 +77,15 @@ pub struct Groups {
     settings: Arc<GroupSettings>,
     durable: Durable,
     live: HashMap<String, ClassicGroup>,
+    /// Clocks of groups of the new protocol that have members.
+    clocks: HashMap<String, Clocks>,
+    /// The newest topics we were told of.
+    topics: Arc<TopicImage>,
     /// Callers without an answer so far, and the group they wait in.
     parked: HashMap<Token, String>,
     alarms: Alarms,
     next_sweep_ms: Option<i64>,
+    guards: Guards,
 }
 
 impl Groups {
@@ -75,10 +95,22 @@ impl Groups {
             settings,
             durable: Durable::default(),
             live: HashMap::new(),
+            clocks: HashMap::new(),
+            topics: Arc::default(),
             parked: HashMap::new(),
             alarms: Alarms::default(),
             next_sweep_ms: None,
+            guards: Guards::default(),
         }
+    }
+
+    /// The machine with the topics as they are now. To be given before `loaded`: groups of the new
+    /// protocol would take topics they do not find for deleted ones. Later images come as
+    /// [`GroupCommand::Topics`].
+    #[must_use]
+    pub fn with_topics(mut self, topics: Arc<TopicImage>) -> Self {
+        self.topics = topics;
+        self
     }
 
     /// What the log says.
@@ -145,6 +177,15 @@ impl Groups {
             GroupCommand::DeleteOffsets(delete) => {
                 GroupReply::DeleteOffsets(self.delete_offsets(delete, turn))
             }
+            GroupCommand::BeginTxnOffsets(begin) => {
+                GroupReply::BeginTxnOffsets(self.begin_txn_offsets(begin, turn.now_ms))
+            }
+            GroupCommand::CommitTxnOffsets(commit) => {
+                GroupReply::CommitTxnOffsets(self.commit_txn_offsets(commit, turn))
+            }
+            GroupCommand::EndTransaction(end) => {
+                GroupReply::EndTransaction(self.end_transaction(end, turn))
+            }
             GroupCommand::Describe { groups } => {
                 GroupReply::Describe(groups.iter().map(|group| self.describe(group)).collect())
             }
@@ -155,6 +196,25 @@ impl Groups {
                     (group, result)
                 };
                 GroupReply::DeleteGroups(groups.into_iter().map(&mut delete).collect())
+            }
+            GroupCommand::ConsumerHeartbeat(beat) => {
+                GroupReply::ConsumerHeartbeat(self.consumer_heartbeat(beat, turn))
+            }
+            GroupCommand::CheckEpoch {
+                group,
+                member_id,
+                member_epoch,
+            } => GroupReply::CheckEpoch(self.check_epoch(&group, &member_id, member_epoch)),
+            GroupCommand::DescribeConsumers { groups } => {
+                let describe = |group: String| {
+                    let described = self.describe_consumer_group(&group);
+                    (group, described)
+                };
+                GroupReply::DescribeConsumers(groups.into_iter().map(describe).collect())
+            }
+            GroupCommand::Topics(topics) => {
+                self.see_topics(topics);
+                GroupReply::Topics
             }
             GroupCommand::TopicDeleted { topic } => {
                 self.forget_topic(&topic, turn);
@@ -179,6 +239,10 @@ impl Machine for Groups {
     type Record = GroupRecord;
     type Reply = GroupReply;
 
+    fn envelope(record: &GroupRecord) -> Envelope {
+        record.envelope()
+    }
+
     fn decide(
         &mut self,
         now_ms: i64,
@@ -200,7 +264,7 @@ impl Machine for Groups {
     fn loaded(&mut self, now_ms: i64) -> Decision<GroupRecord, GroupReply> {
         let mut turn = Turn::new(now_ms, Arc::clone(&self.settings));
         for (group_id, stored) in self.durable.groups() {
-            if stored.members.is_empty() {
+            if stored.members.is_empty() || self.durable.consumer_group(group_id).is_some() {
                 continue;
             }
             let mut group = ClassicGroup::recovered(group_id, stored, now_ms);
@@ -210,6 +274,13 @@ impl Machine for Groups {
             }
             self.alarms.set(group_id, group.next_deadline());
             self.live.insert(group_id.clone(), group);
+        }
+        for (group_id, group) in self.durable.consumer_groups() {
+            if group.has_members() {
+                let clocks = Clocks::started(group, now_ms, &self.settings);
+                self.alarms.set(group_id, clocks.next());
+                self.clocks.insert(group_id.clone(), clocks);
+            }
         }
         self.next_sweep_ms = Some(turn.after(self.settings.retention_check_interval_ms.max(1)));
         self.finish(turn)
@@ -229,7 +300,11 @@ impl Machine for Groups {
     fn tick(&mut self, now_ms: i64) -> Decision<GroupRecord, GroupReply> {
         let mut turn = Turn::new(now_ms, Arc::clone(&self.settings));
         for group_id in self.alarms.due(now_ms) {
-            self.with_group_or_empty(&group_id, &mut turn, ClassicGroup::tick);
+            if self.is_consumer_group(&group_id) {
+                self.tick_consumers(&group_id, &mut turn);
+            } else {
+                self.with_group_or_empty(&group_id, &mut turn, ClassicGroup::tick);
+            }
         }
         // A sweep reads the durable layer: it waits for a tick with nothing still to be applied.
         if turn.records() == 0 && self.next_sweep_ms.is_some_and(|at_ms| at_ms <= now_ms) {

@@ -11,7 +11,7 @@ use super::error::GroupError;
 use super::record::{CommittedOffset, GroupRecord};
 use super::subscription::CONSUMER_PROTOCOL_TYPE;
 use super::turn::Turn;
-use super::wire::STRING_BYTES_MAX;
+use crate::wire::STRING_BYTES_MAX;
 
 impl Groups {
     /// Commits what may be committed; a refusal of the whole request commits nothing.
@@ -73,6 +73,9 @@ impl Groups {
     /// Anybody may commit to a group without members; otherwise only its members, of the present
     /// generation, and not between a join and its assignment.
     fn validate_commit(&self, group_id: &str, member: &MemberRef) -> Result<(), GroupError> {
+        if let Some(group) = self.durable.consumer_group(group_id) {
+            return group.validate_commit(&member.member_id, member.generation);
+        }
         match self.live.get(group_id) {
             Some(group) => group.validate_commit(member),
             None if member.generation < 0 => Ok(()),
@@ -87,6 +90,7 @@ impl Groups {
                 topic: topic.clone(),
                 partition,
                 committed: committed.cloned(),
+                unstable: self.durable.is_unstable(&fetch.group, topic, partition),
             };
         match &fetch.partitions {
             Some(partitions) => partitions
@@ -115,6 +119,7 @@ impl Groups {
             .live
             .get(&delete.group)
             .filter(|group| !group.members.is_empty());
+        let consumers = self.durable.consumer_group(&delete.group);
         // What members of other protocol types read cannot be known.
         let is_consumer =
             |group: &ClassicGroup| group.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE);
@@ -123,18 +128,14 @@ impl Groups {
         }
         let mut outcomes = Vec::with_capacity(delete.partitions.len());
         for (topic, partition) in delete.partitions {
-            let subscribed = group.is_some_and(|group| group.is_subscribed_to(&topic));
+            let subscribed = group.is_some_and(|group| group.is_subscribed_to(&topic))
+                || consumers.is_some_and(|group| group.is_subscribed_to(&topic));
             let result = if subscribed {
                 Err(GroupError::SubscribedToTopic)
             } else {
                 Ok(())
             };
-            if !subscribed
-                && self
-                    .durable
-                    .offset(&delete.group, &topic, partition)
-                    .is_some()
-            {
+            if !subscribed && self.has_offset(&delete.group, &topic, partition) {
                 turn.write(tombstone(&delete.group, &topic, partition));
             }
             outcomes.push(PartitionOutcome {
@@ -156,13 +157,30 @@ impl Groups {
                 turn.write(tombstone(group, topic, partition));
             }
         }
+        for (group, name, partition) in self.durable.pending.keys() {
+            let committed = self.durable.offset(group, name, *partition);
+            if name == topic && committed.is_none() {
+                turn.write(tombstone(group, name, *partition));
+            }
+        }
     }
 
-    /// Tombstones for all offsets of a group.
+    /// Tombstones for all offsets of a group, pending ones too.
     pub(super) fn forget_offsets(&self, group: &str, turn: &mut Turn) {
         for (topic, partition, _) in committed_partitions(self, group) {
             turn.write(tombstone(group, topic, partition));
         }
+        for (topic, partition) in self.durable.pending.of_group(group) {
+            if self.durable.offset(group, topic, partition).is_none() {
+                turn.write(tombstone(group, topic, partition));
+            }
+        }
+    }
+
+    /// Committed, or pending.
+    fn has_offset(&self, group: &str, topic: &str, partition: i32) -> bool {
+        self.durable.offset(group, topic, partition).is_some()
+            || self.durable.is_unstable(group, topic, partition)
     }
 }
 
@@ -184,7 +202,7 @@ impl ClassicGroup {
     }
 }
 
-fn validate_offset(offset: &OffsetToCommit, turn: &Turn) -> Result<(), GroupError> {
+pub(super) fn validate_offset(offset: &OffsetToCommit, turn: &Turn) -> Result<(), GroupError> {
     super::check_name("topic", &offset.topic, STRING_BYTES_MAX)?;
     let max_chars = turn.settings.offset_metadata_chars_max;
     let bytes = offset.metadata.len();

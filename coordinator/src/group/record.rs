@@ -6,13 +6,18 @@
 //! | committed offset | `OffsetCommitKey` v0, v1 (written: v1) | `OffsetCommitValue` v0–v4 | v3, or v1 with an expiry of its own |
 //! | group of a generation | `GroupMetadataKey` v2 | `GroupMetadataValue` v0–v4 | v3 |
 //!
+//! Groups of the new protocol have records of their own: see [`ConsumerRecord`]. Transactions have
+//! theirs in batches of their own: see [`TxnOffset`] and [`TxnEnd`].
+//!
 //! A key without a value is a tombstone. Keys of other versions belong to group types that we do
-//! not keep here (KIP-848, share, streams) and decode to nothing. Schemas:
+//! not keep here (share, streams) and decode to nothing. Schemas:
 //! `group-coordinator/src/main/resources/common/message` in Apache Kafka.
 
 use bytes::Bytes;
 
-use super::wire::{Reader, WireError, Writer};
+use super::consumer::ConsumerRecord;
+use super::txn_record::{TxnEnd, TxnOffset};
+use crate::wire::{Reader, WireError, Writer};
 
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
 const GROUP_KEY_VERSION: i16 = 2;
@@ -36,6 +41,15 @@ pub enum GroupRecord {
         group: String,
         value: Option<GroupMetadata>,
     },
+    /// A change of `group`, which is of the new protocol (KIP-848).
+    Consumer {
+        group: String,
+        change: ConsumerRecord,
+    },
+    /// An offset within a transaction.
+    TxnOffset(TxnOffset),
+    /// The end of a transaction.
+    TxnEnd(TxnEnd),
 }
 
 /// A committed position.
@@ -88,23 +102,25 @@ impl GroupRecord {
                 partition,
                 value,
             } => {
-                let mut key = Writer::default();
-                key.i16(*OFFSET_KEY_VERSIONS.end());
-                key.string(group);
-                key.string(topic);
-                key.i32(*partition);
-                (key.finish(), value.as_ref().map(CommittedOffset::encode))
+                let key = offset_key(group, topic, *partition);
+                (key, value.as_ref().map(CommittedOffset::encode))
             }
+            Self::TxnOffset(offset) => {
+                let key = offset_key(&offset.group, &offset.topic, offset.partition);
+                (key, Some(offset.value.encode()))
+            }
+            Self::TxnEnd(end) => end.encode(),
             Self::Group { group, value } => {
                 let mut key = Writer::default();
                 key.i16(GROUP_KEY_VERSION);
                 key.string(group);
                 (key.finish(), value.as_ref().map(GroupMetadata::encode))
             }
+            Self::Consumer { group, change } => change.encode(group),
         }
     }
 
-    /// Reads a record of the offsets topic; `None` for a kind of record that is not ours.
+    /// Reads a record out of a batch without a producer; `None` for a kind of record that is not ours.
     ///
     /// # Errors
     /// The bytes are cut short or malformed, or the value has a version above those listed.
@@ -125,9 +141,19 @@ impl GroupRecord {
             let value = value.map(GroupMetadata::decode).transpose()?;
             Ok(Some(Self::Group { group, value }))
         } else {
-            Ok(None)
+            let decoded = ConsumerRecord::decode(version, &mut key, value)?;
+            Ok(decoded.map(|(group, change)| Self::Consumer { group, change }))
         }
     }
+}
+
+fn offset_key(group: &str, topic: &str, partition: i32) -> Bytes {
+    let mut key = Writer::default();
+    key.i16(*OFFSET_KEY_VERSIONS.end());
+    key.string(group);
+    key.string(topic);
+    key.i32(partition);
+    key.finish()
 }
 
 impl CommittedOffset {

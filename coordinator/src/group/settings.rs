@@ -26,6 +26,49 @@ pub struct GroupSettings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_interval_ms: i64,
+    /// `group.consumer.session.timeout.ms`: for members of the new protocol.
+    pub consumer_session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`: how often they are to send heartbeats.
+    pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`
+    pub consumer_members_max: usize,
+    /// `group.consumer.migration.policy`
+    pub migration: MigrationPolicy,
+}
+
+/// Which way groups may change their kind while they have members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    #[default]
+    Bidirectional,
+    /// From the classic protocol to the new one.
+    Upgrade,
+    /// Back to the classic protocol.
+    Downgrade,
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// The policy that Kafka calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        let policies = [
+            ("bidirectional", Self::Bidirectional),
+            ("upgrade", Self::Upgrade),
+            ("downgrade", Self::Downgrade),
+            ("disabled", Self::Disabled),
+        ];
+        let mut policies = policies.into_iter();
+        let found = policies.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, policy)| policy)
+    }
+
+    pub(super) const fn upgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    pub(super) const fn downgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
+    }
 }
 
 impl Default for GroupSettings {
@@ -41,6 +84,10 @@ impl Default for GroupSettings {
             group_record_bytes_max: 8 * 1024 * 1024,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             retention_check_interval_ms: 600_000,
+            consumer_session_timeout_ms: 45_000,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_members_max: i32::MAX as usize,
+            migration: MigrationPolicy::Bidirectional,
         }
     }
 }

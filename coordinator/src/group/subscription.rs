@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::wire::{Reader, WireError};
+use crate::wire::{Reader, WireError};
 
 /// The protocol type whose metadata the coordinator understands.
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";

@@ -16,6 +16,10 @@ impl Groups {
         if let Err(error) = super::check_group_id(&sync.group) {
             return turn.reply(token, GroupReply::Sync(Err(error)));
         }
+        if self.is_consumer_group(&sync.group) {
+            let answer = self.sync_classic_member(sync, turn);
+            return turn.reply(token, GroupReply::Sync(answer));
+        }
         let group_id = sync.group.clone();
         if !self.has_members(&group_id) {
             return turn.reply(token, GroupReply::Sync(Err(GroupError::UnknownMember)));

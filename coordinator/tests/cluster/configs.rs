@@ -39,31 +39,20 @@ fn lists_are_appended_to_and_subtracted_from() {
             Some("delete,compact"),
         ),
         (Subtract, "cleanup.policy", "delete", "ok", Some("compact")),
-        (
-            Subtract,
-            "cleanup.policy",
-            "compact",
-            "must name at least one",
-            Some("compact"),
-        ),
+        (Subtract, "cleanup.policy", "compact", "ok", Some("")),
         (
             Append,
             "cleanup.policy",
             "shrink",
             "may only name",
-            Some("compact"),
+            Some(""),
         ),
         (Append, "retention.ms", "1", "is not a list", None),
         (Set, "retention.ms", "1", "ok", Some("1")),
         (Delete, "retention.ms", "", "ok", None),
         (Delete, "retention.ms", "", "ok", None),
-        (
-            Delete,
-            "retension.ms",
-            "",
-            "did you mean retention.ms?",
-            None,
-        ),
+        (Delete, "retension.ms", "", "ok", None),
+        (Set, "retension.ms", "1", "did you mean retention.ms?", None),
     ];
     for (op, name, value, expected, after) in cases {
         let outcome = harness.edit(topic("t"), &[(name, op, value)]);

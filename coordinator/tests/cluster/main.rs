@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod configs;
+mod features;
 mod model;
 mod pointers;
+mod quotas;
 mod records;
 mod topics;
 
@@ -33,7 +35,7 @@ impl Harness {
             default_partitions: 3,
             partitions_max: 100,
             replication: ReplicationPolicy::Clamp,
-            features: [("metadata.version", 1..=7)].into(),
+            features: [("group.version", 0..=1), ("metadata.version", 4..=7)].into(),
             settings: BrokerSettings::new([]),
         };
         change(&mut options);

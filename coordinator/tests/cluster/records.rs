@@ -1,6 +1,8 @@
 //! The metadata log's format: kept bytes decode for ever, and what is too new is named.
 
-use tidelog_coordinator::cluster::{Image, PartitionsCreated, Record, RecordError, Topic};
+use tidelog_coordinator::cluster::{
+    EntityType, Image, NamedResource, PartitionsCreated, Quota, Record, RecordError, Topic,
+};
 use uuid::Uuid;
 
 const FIXTURE: &str = include_str!("../../fixtures/cluster-v1.jsonl");
@@ -68,6 +70,19 @@ fn every_record() -> Vec<Record> {
             .into(),
         },
         Record::VersionReached { image_version: 40 },
+        Record::NamedConfigChanged {
+            resource: NamedResource::Group("billing".into()),
+            overrides: [("consumer.session.timeout.ms".to_owned(), "50000".to_owned())].into(),
+        },
+        Record::QuotasChanged {
+            entity: vec![
+                (EntityType::ClientId, None),
+                (EntityType::User, Some("ada".into())),
+            ],
+            quotas: [("producer_byte_rate", 1024.0), ("request_percentage", 12.5)]
+                .map(|(key, value)| (key.to_owned(), Quota::new(value).unwrap()))
+                .into(),
+        },
     ]
 }
 
@@ -162,7 +177,8 @@ fn a_checkpoint_keeps_every_part_of_the_image() {
         overrides: [("log.retention.ms".to_owned(), "5".to_owned())].into(),
     });
     records.push(every_record()[10].clone()); // One pointer set, one that is not there.
+    records.extend_from_slice(&every_record()[12..]);
     let image = Image::restore(&records);
     assert_eq!(Image::restore(&image.checkpoint()), image);
-    assert_eq!((image.version(), image.checkpoint().len()), (11, 8));
+    assert_eq!((image.version(), image.checkpoint().len()), (13, 10));
 }

@@ -399,31 +399,3 @@ fn the_first_cluster_id_stays() {
     }
     assert_eq!(harness.log.len(), 1);
 }
-
-#[test]
-fn features_move_within_what_is_supported() {
-    let mut harness = Harness::new();
-    let cases = [
-        ("metadata.version", 8, false, "supports 1 to 7"),
-        ("metadata.version", -1, true, "supports 1 to 7"),
-        ("other.version", 1, false, "does not know it"),
-        ("metadata.version", 5, false, "ok"),
-        ("metadata.version", 4, false, "a downgrade was not allowed"),
-        ("metadata.version", 4, true, "ok"),
-        ("metadata.version", 0, true, "ok"),
-    ];
-    for (name, level, allow_downgrade, expected) in cases {
-        let command = Command::SetFeature {
-            name: name.into(),
-            level,
-            allow_downgrade,
-            validate_only: false,
-        };
-        let Reply::Feature(result) = harness.run(command) else {
-            panic!()
-        };
-        let outcome = super::shown(result);
-        assert!(outcome.contains(expected), "{name}={level}: {outcome}");
-    }
-    assert!(harness.cluster.image().features().is_empty());
-}

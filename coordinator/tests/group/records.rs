@@ -135,7 +135,7 @@ fn every_version_of_a_group_is_read() {
 #[test]
 fn strangers_are_skipped_and_nonsense_is_refused() {
     let decode = GroupRecord::decode;
-    assert_eq!(decode(b"\0\x03\0\x01g", Some(b"\0\0")), Ok(None));
+    assert_eq!(decode(b"\0\x0a\0\x01g", Some(b"\0\0")), Ok(None));
     assert_eq!(decode(b"\xff\xff", None), Ok(None));
     assert!(matches!(
         decode(b"\0", None),

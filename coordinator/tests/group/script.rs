@@ -5,6 +5,7 @@
 //! Records go through their bytes before they are applied, as in a real log.
 //!
 //! A new member writes `join a`; the n-th id made in a script by a client `a` is written `a.n`.
+//! A producer is written `id:epoch`; `begin` keeps the guard it gets for the producer's commits.
 //! `restart` rebuilds the machine from its log. `set` lines change settings. Words `key=value` are options of the step.
 
 use std::collections::BTreeMap;
@@ -12,11 +13,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidelog_coordinator::group::{
-    CommitOffsets, DeleteOffsets, FetchOffsets, GroupCommand, GroupRecord, GroupReply,
-    GroupSettings, Groups, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, ListGroups, MemberRef,
-    OffsetToCommit, SyncGroup,
+    BeginTxnOffsets, CommitOffsets, CommitTxnOffsets, DeleteOffsets, FetchOffsets, GroupCommand,
+    GroupRecord, GroupReply, GroupSettings, Groups, Heartbeat, JoinGroup, LeaveGroup,
+    LeavingMember, ListGroups, MemberRef, OffsetToCommit, SyncGroup, TxnEnd, TxnGuard,
 };
-use tidelog_coordinator::machine::{Decision, Machine, Token};
+use tidelog_coordinator::machine::{Decision, Envelope, Machine, Token};
+use tidelog_coordinator::producer::{Outcome, Producer};
 use uuid::Uuid;
 
 use super::show;
@@ -56,24 +58,29 @@ pub fn subscription(topics: &[&str]) -> Bytes {
 struct Stage {
     settings: GroupSettings,
     groups: Groups,
-    log: Vec<(Bytes, Option<Bytes>)>,
+    log: Vec<(Envelope, Bytes, Option<Bytes>)>,
+    guards: BTreeMap<Producer, TxnGuard>,
     waiting: BTreeMap<Token, String>,
     next_token: u64,
     ids_made: u128,
+    /// The producer of the last `begin`.
+    asked_by: Producer,
 }
 
 impl Stage {
     fn new(settings: GroupSettings) -> Self {
         let mut groups = Groups::new(Arc::new(settings.clone()));
         assert_eq!(groups.loaded(0), Decision::nothing());
-        let (log, waiting) = (Vec::new(), BTreeMap::new());
+        let (log, guards, waiting) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         Self {
             settings,
             groups,
             log,
+            guards,
             waiting,
             next_token: 0,
             ids_made: 0,
+            asked_by: Producer::new(-1, -1),
         }
     }
 
@@ -121,10 +128,15 @@ impl Stage {
     fn act(&mut self, now: i64, verb: &str, words: &Words) -> Decision<GroupRecord, GroupReply> {
         match verb {
             "restart" => {
-                self.groups = Groups::new(Arc::new(self.settings.clone()));
-                for (key, value) in &self.log {
-                    let record = GroupRecord::decode(key, value.as_deref()).unwrap();
-                    self.groups.apply(&record.unwrap());
+                let replayed = self.replayed();
+                let before = std::mem::replace(&mut self.groups, replayed);
+                assert_eq!(before.durable(), self.groups.durable());
+                // A checkpoint makes the state, alone and on top of the log it was taken from.
+                let fresh = Groups::new(Arc::new(self.settings.clone()));
+                for mut groups in [fresh, self.replayed()] {
+                    let checkpoint = before.durable().checkpoint();
+                    checkpoint.iter().for_each(|record| groups.apply(record));
+                    assert_eq!(before.durable(), groups.durable());
                 }
                 self.waiting.clear();
                 self.groups.loaded(now)
@@ -137,6 +149,9 @@ impl Stage {
             }
             _ => {
                 let command = self.command(verb, words);
+                if let GroupCommand::BeginTxnOffsets(begin) = &command {
+                    self.asked_by = begin.producer;
+                }
                 let token = Token(self.next_token);
                 self.next_token += 1;
                 let who = words
@@ -147,6 +162,16 @@ impl Stage {
                 self.groups.decide(now, token, command)
             }
         }
+    }
+
+    /// The machine that the log makes.
+    fn replayed(&self) -> Groups {
+        let mut groups = Groups::new(Arc::new(self.settings.clone()));
+        for (envelope, key, value) in &self.log {
+            let record = GroupRecord::decode_in(*envelope, key, value.as_deref()).unwrap();
+            groups.apply(&record.unwrap());
+        }
+        groups
     }
 
     fn command(&mut self, verb: &str, words: &Words) -> GroupCommand {
@@ -186,6 +211,29 @@ impl Stage {
                 member: words.member(words.plain.first().map_or("", String::as_str)),
                 retention_ms: words.get("retention").map(|ms| ms.parse().unwrap()),
                 offsets: words.offsets(),
+            }),
+            "begin" => GroupCommand::BeginTxnOffsets(BeginTxnOffsets {
+                producer: words.producer(),
+            }),
+            "txn-commit" => {
+                let producer = words.producer();
+                let guard = self.guards.get(&producer).copied();
+                GroupCommand::CommitTxnOffsets(CommitTxnOffsets {
+                    group,
+                    member: words.member(words.plain.get(1).map_or("", String::as_str)),
+                    producer,
+                    guard: guard.unwrap_or(TxnGuard::Open),
+                    offsets: words.offsets(),
+                })
+            }
+            "end-commit" | "end-abort" => GroupCommand::EndTransaction(TxnEnd {
+                producer: words.producer(),
+                outcome: if verb == "end-commit" {
+                    Outcome::Commit
+                } else {
+                    Outcome::Abort
+                },
+                coordinator_epoch: words.number("coordinator", 0),
             }),
             "fetch" => {
                 let partitions = Some(words.partitions()).filter(|named| !named.is_empty());
@@ -254,15 +302,19 @@ impl Stage {
     fn take(&mut self, decision: Decision<GroupRecord, GroupReply>, events: &mut Vec<String>) {
         for record in &decision.records {
             let (key, value) = record.encode();
-            let decoded = GroupRecord::decode(&key, value.as_deref())
+            let envelope = Groups::envelope(record);
+            let decoded = GroupRecord::decode_in(envelope, &key, value.as_deref())
                 .unwrap()
                 .unwrap();
             assert_eq!(&decoded, record);
             self.groups.apply(&decoded);
-            self.log.push((key, value));
+            self.log.push((envelope, key, value));
             events.push(show::record(record));
         }
         for (token, reply) in decision.replies {
+            if let GroupReply::BeginTxnOffsets(guard) = reply {
+                self.guards.insert(self.asked_by, guard);
+            }
             let who = self.waiting.remove(&token).expect("answered once");
             let who = if who.is_empty() {
                 who
@@ -310,6 +362,12 @@ impl Words {
 
     fn flag(&self, name: &str) -> bool {
         self.plain.iter().any(|word| word == name)
+    }
+
+    /// `id:epoch`, the first word.
+    fn producer(&self) -> Producer {
+        let (id, epoch) = self.plain[0].split_once(':').unwrap();
+        Producer::new(id.parse().unwrap(), epoch.parse().unwrap())
     }
 
     fn member(&self, who: &str) -> MemberRef {

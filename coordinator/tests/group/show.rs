@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use tidelog_coordinator::group::{
     DescribedMember, FetchedOffset, GroupError, GroupRecord, GroupReply, Joined, ListedGroup,
-    MemberMetadata, PartitionOutcome, Synced,
+    MemberMetadata, PartitionOutcome, Synced, TxnGuard, TxnOffset, TxnOffsetsError,
 };
+use tidelog_coordinator::producer::Producer;
 use uuid::Uuid;
 
 /// A generated member id as scripts write it.
@@ -19,6 +20,10 @@ fn short(member_id: &str) -> String {
 
 fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn producer(producer: Producer) -> String {
+    format!("{}:{}", producer.id, producer.epoch)
 }
 
 /// A record, as a script expects it.
@@ -39,6 +44,20 @@ pub fn record(written: &GroupRecord) -> String {
             ..
         } => {
             format!("write {topic}/{partition} gone")
+        }
+        GroupRecord::TxnOffset(offset) => {
+            let producer = producer(offset.producer);
+            let TxnOffset {
+                topic,
+                partition,
+                value,
+                ..
+            } = offset;
+            format!("write {topic}/{partition}={} by {producer}", value.offset)
+        }
+        GroupRecord::TxnEnd(end) => {
+            let outcome = format!("{:?}", end.outcome).to_lowercase();
+            format!("write {outcome} of {}", producer(end.producer))
         }
         GroupRecord::Group { group, value: None } => format!("write {group} gone"),
         GroupRecord::Group {
@@ -62,6 +81,7 @@ pub fn record(written: &GroupRecord) -> String {
                 members.join(" ")
             )
         }
+        other => format!("{other:?}"),
     }
 }
 
@@ -90,13 +110,19 @@ pub fn reply(answer: &GroupReply) -> String {
             left.collect::<Vec<_>>().join(" ")
         }),
         GroupReply::CommitOffsets(result) | GroupReply::DeleteOffsets(result) => {
-            or_error(result, |outcomes| {
-                let outcome = |outcome: &PartitionOutcome| {
-                    let result = or_error(&outcome.result, |()| "ok".to_owned());
-                    format!("{}/{} {result}", outcome.topic, outcome.partition)
-                };
-                outcomes.iter().map(outcome).collect::<Vec<_>>().join(" ")
-            })
+            or_error(result, |outcomes| partition_outcomes(outcomes))
+        }
+        GroupReply::BeginTxnOffsets(TxnGuard::Open) => "open".to_owned(),
+        GroupReply::BeginTxnOffsets(TxnGuard::Confirm(_)) => "to confirm".to_owned(),
+        GroupReply::CommitTxnOffsets(Ok(outcomes)) => partition_outcomes(outcomes),
+        GroupReply::EndTransaction(Ok(())) => "ended".to_owned(),
+        GroupReply::CommitTxnOffsets(Err(error)) | GroupReply::EndTransaction(Err(error)) => {
+            match error {
+                TxnOffsetsError::Group(error) => {
+                    or_error::<()>(&Err(error.clone()), |()| unreachable!("an error"))
+                }
+                other => format!("{other:?}"),
+            }
         }
         GroupReply::FetchOffsets(offsets) => {
             let offset = |fetched: &FetchedOffset| {
@@ -112,7 +138,8 @@ pub fn reply(answer: &GroupReply) -> String {
                     };
                     format!("{}{epoch}{metadata}", committed.offset)
                 });
-                format!("{}/{}={offset}", fetched.topic, fetched.partition)
+                let unstable = if fetched.unstable { "?" } else { "" };
+                format!("{}/{}={offset}{unstable}", fetched.topic, fetched.partition)
             };
             let offsets: Vec<_> = offsets.iter().map(offset).collect();
             if offsets.is_empty() {
@@ -157,7 +184,16 @@ pub fn reply(answer: &GroupReply) -> String {
         }
         GroupReply::DeleteGroups(results) => or_error(&results[0].1, |()| "deleted".to_owned()),
         GroupReply::TopicDeleted => "ok".to_owned(),
+        other => format!("{other:?}"),
     }
+}
+
+fn partition_outcomes(outcomes: &[PartitionOutcome]) -> String {
+    let outcome = |outcome: &PartitionOutcome| {
+        let result = or_error(&outcome.result, |()| "ok".to_owned());
+        format!("{}/{} {result}", outcome.topic, outcome.partition)
+    };
+    outcomes.iter().map(outcome).collect::<Vec<_>>().join(" ")
 }
 
 fn joined(joined: &Joined) -> String {

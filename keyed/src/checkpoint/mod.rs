@@ -18,7 +18,6 @@ mod file;
 mod load;
 mod policy;
 mod reader;
-mod sink;
 mod writer;
 
 pub use file::{prepare, sweep};

@@ -10,11 +10,12 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
+use tidelog_storage::directory::CHECKPOINTS;
 use tidelog_storage::disk::Disk;
 use tidelog_storage::ids::{Offset, PartitionId};
 use tidelog_storage::segment::FileId;
+use tidelog_storage::sink::Sink;
 
-use super::sink::Sink;
 use super::{CheckpointMeta, FORMAT_VERSION};
 use crate::engine::{EngineError, KeySnapshot};
 use crate::row::Row;
@@ -54,7 +55,7 @@ pub fn write(
     let options = IpcWriteOptions::default()
         .try_with_compression(Some(CompressionType::ZSTD))
         .map_err(encode)?;
-    let sink = Sink::create(disk, file).map_err(io)?;
+    let sink = Sink::create(disk, CHECKPOINTS, file).map_err(io)?;
     let mut writer = FileWriter::try_new_with_options(sink, &schema, options).map_err(encode)?;
 
     let mut rows = 0;

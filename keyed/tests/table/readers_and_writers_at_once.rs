@@ -123,7 +123,7 @@ fn check_answers(engine: Box<dyn KeyEngine>) {
                     if base >= BATCHES * BATCH {
                         return;
                     }
-                    let read = |at: Offset| Ok::<_, Infallible>(vec![batch(at / BATCH)]);
+                    let read = |at: Offset| Ok::<_, Infallible>(Chunk::of(vec![batch(at / BATCH)]));
                     let caught_up: Result<(), CatchUpError<_>> = table.catch_up(base + BATCH, read);
                     caught_up.unwrap();
                     acked.fetch_max(base + BATCH, Ordering::SeqCst);

@@ -180,7 +180,7 @@ fn catching_up_stays_within_the_budget() {
     let mut most = 0;
     let read = |at: Offset| {
         most = most.max(table.overlay_bytes());
-        Ok::<_, Infallible>(vec![batch(at, &[put("k", "v"); 10])])
+        Ok::<_, Infallible>(Chunk::of(vec![batch(at, &[put("k", "v"); 10])]))
     };
     table.catch_up(5_000, read).unwrap();
     assert!((1..20_000).contains(&most), "{most}");
@@ -188,9 +188,30 @@ fn catching_up_stays_within_the_budget() {
 }
 
 #[test]
+fn what_is_left_out_of_the_log_holds_nothing() {
+    let Fixture { table, .. } = fixture(TableOptions::default());
+    let read = |at: Offset| {
+        let chunk = match at {
+            0 => Chunk {
+                pieces: vec![batch(0, &[put("a", "1")]), batch(7, &[put("b", "2")])],
+                end: 12,
+            },
+            at => Chunk::of(vec![batch(at, &[put("c", "3")])]),
+        };
+        Ok::<_, Infallible>(chunk)
+    };
+    table.catch_up(13, read).unwrap();
+    assert_eq!(table.folded_to(), 13);
+    let keys = ["a", "b", "c"].map(bytes::Bytes::from);
+    let offsets = table.lookup(&keys, 13).unwrap().rows;
+    let offsets: Vec<_> = offsets.iter().flatten().map(|row| row.offset).collect();
+    assert_eq!(offsets, [0, 7, 12]);
+}
+
+#[test]
 fn a_log_that_ends_early_is_an_error() {
     let Fixture { table, .. } = fixture(TableOptions::default());
-    let read = |_| Ok::<_, Infallible>(Vec::new());
+    let read = |_| Ok::<_, Infallible>(Chunk::default());
     let missing = table.catch_up(5, read);
     assert!(matches!(
         missing,

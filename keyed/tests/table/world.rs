@@ -249,7 +249,7 @@ impl<S: MortalStore> World<S> {
         let piece = self.dice.random_range(1..4);
         table
             .catch_up(self.log_end, |from| {
-                Ok::<_, Infallible>(self.read(from, piece))
+                Ok::<_, Infallible>(Chunk::of(self.read(from, piece)))
             })
             .unwrap();
         assert_eq!(table.folded_to(), self.log_end);

@@ -49,6 +49,7 @@ fixed! {
     bool, bool, Bool;
     i8, i8, Int8;
     i16, i16, Int16;
+    u16, u16, UInt16;
     i32, i32, Int32;
     u32, u32, UInt32;
     i64, i64, Int64;
@@ -151,13 +152,13 @@ impl<T: Wire> Wire for Option<Vec<T>> {
 }
 
 /// The schema entry of a field holding a `T`.
-pub(super) const fn field<T: Wire>(name: &'static str) -> Field {
+pub(crate) const fn field<T: Wire>(name: &'static str) -> Field {
     let field = Field::new(name, T::KIND);
     if T::NULLABLE { field.nullable() } else { field }
 }
 
 /// Reads one field and puts its name to a fault.
-pub(super) fn named<T: Wire>(reader: &mut Reader, name: &'static str) -> Result<T, Misread> {
+pub(crate) fn named<T: Wire>(reader: &mut Reader, name: &'static str) -> Result<T, Misread> {
     T::get(reader).map_err(|(inner, malformed)| match inner {
         "" => (name, malformed),
         inner => (inner, malformed),
@@ -165,7 +166,7 @@ pub(super) fn named<T: Wire>(reader: &mut Reader, name: &'static str) -> Result<
 }
 
 /// Passes over the tagged section that ends a struct.
-pub(super) fn end(reader: &mut Reader) -> Result<(), Misread> {
+pub(crate) fn end(reader: &mut Reader) -> Result<(), Misread> {
     reader
         .skip_tags()
         .map_err(|malformed| ("tagged fields", malformed))
@@ -224,4 +225,5 @@ macro_rules! api {
     };
 }
 
-pub(super) use {api, message};
+pub(super) use api;
+pub(crate) use message;

@@ -31,7 +31,7 @@ pub const ALTER_CONFIGS: Shape = Shape::new(33, "AlterConfigs", 0, 2)
         boolean("validate_only"),
     ]);
 
-pub const DESCRIBE_LOG_DIRS: Shape = Shape::new(35, "DescribeLogDirs", 1, 4)
+pub const DESCRIBE_LOG_DIRS: Shape = Shape::new(35, "DescribeLogDirs", 1, 5)
     .flexible_from(2)
     .fields(&[array(
         "topics",
@@ -67,3 +67,7 @@ pub const DESCRIBE_CLUSTER: Shape = Shape::new(60, "DescribeCluster", 0, 2)
         int8("endpoint_type").since(1),
         boolean("include_fenced_brokers").since(2),
     ]);
+
+pub const LIST_CONFIG_RESOURCES: Shape = Shape::new(74, "ListConfigResources", 0, 1)
+    .flexible_from(0)
+    .fields(&[array_of("resource_types", &Kind::Int8).since(1)]);

@@ -68,7 +68,7 @@ pub const FETCH: Shape = Shape::new(1, "Fetch", 4, 18).flexible_from(12).fields(
     string("rack_id").since(11),
 ]);
 
-pub const LIST_OFFSETS: Shape = Shape::new(2, "ListOffsets", 1, 10)
+pub const LIST_OFFSETS: Shape = Shape::new(2, "ListOffsets", 1, 11)
     .flexible_from(6)
     .fields(&[
         int32("replica_id"),

@@ -1,8 +1,10 @@
 //! Requests to the group coordinator.
 
-use crate::shape::{Kind, Shape, array, array_of, boolean, bytes, int8, int32, int64, string};
+use crate::shape::{
+    Kind, Shape, array, array_of, boolean, bytes, int8, int32, int64, string, uuid,
+};
 
-pub const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 9)
+pub const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 10)
     .flexible_from(8)
     .fields(&[
         string("group_id"),
@@ -13,7 +15,8 @@ pub const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 9)
         array(
             "topics",
             &[
-                string("name"),
+                string("name").until(9),
+                uuid("topic_id").since(10),
                 array(
                     "partitions",
                     &[
@@ -27,7 +30,7 @@ pub const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 9)
         ),
     ]);
 
-pub const OFFSET_FETCH: Shape = Shape::new(9, "OffsetFetch", 1, 9)
+pub const OFFSET_FETCH: Shape = Shape::new(9, "OffsetFetch", 1, 10)
     .flexible_from(6)
     .fields(&[
         string("group_id").until(7),
@@ -45,7 +48,11 @@ pub const OFFSET_FETCH: Shape = Shape::new(9, "OffsetFetch", 1, 9)
                 int32("member_epoch").since(9),
                 array(
                     "topics",
-                    &[string("name"), array_of("partition_indexes", &Kind::Int32)],
+                    &[
+                        string("name").until(9),
+                        uuid("topic_id").since(10),
+                        array_of("partition_indexes", &Kind::Int32),
+                    ],
                 )
                 .nullable(),
             ],
@@ -134,3 +141,29 @@ pub const OFFSET_DELETE: Shape = Shape::new(47, "OffsetDelete", 0, 0).fields(&[
         ],
     ),
 ]);
+
+pub const CONSUMER_GROUP_HEARTBEAT: Shape = Shape::new(68, "ConsumerGroupHeartbeat", 0, 1)
+    .flexible_from(0)
+    .fields(&[
+        string("group_id"),
+        string("member_id"),
+        int32("member_epoch"),
+        string("instance_id").nullable(),
+        string("rack_id").nullable(),
+        int32("rebalance_timeout_ms"),
+        array_of("subscribed_topic_names", &Kind::String).nullable(),
+        string("subscribed_topic_regex").since(1).nullable(),
+        string("server_assignor").nullable(),
+        array(
+            "topic_partitions",
+            &[uuid("topic_id"), array_of("partitions", &Kind::Int32)],
+        )
+        .nullable(),
+    ]);
+
+pub const CONSUMER_GROUP_DESCRIBE: Shape = Shape::new(69, "ConsumerGroupDescribe", 0, 1)
+    .flexible_from(0)
+    .fields(&[
+        array_of("group_ids", &Kind::String),
+        boolean("include_authorized_operations"),
+    ]);

@@ -1,6 +1,6 @@
 //! Requests of idempotent and transactional producers.
 
-use crate::shape::{Kind, Shape, array, array_of, boolean, int16, int32, int64, string};
+use crate::shape::{Kind, Shape, array, array_of, boolean, int8, int16, int32, int64, string};
 
 pub const INIT_PRODUCER_ID: Shape = Shape::new(22, "InitProducerId", 0, 5)
     .flexible_from(2)
@@ -53,6 +53,43 @@ pub const END_TXN: Shape = Shape::new(26, "EndTxn", 0, 5).flexible_from(3).field
     int16("producer_epoch"),
     boolean("committed"),
 ]);
+
+pub const WRITE_TXN_MARKERS: Shape = Shape::new(27, "WriteTxnMarkers", 1, 2)
+    .flexible_from(1)
+    .fields(&[array(
+        "markers",
+        &[
+            int64("producer_id"),
+            int16("producer_epoch"),
+            boolean("transaction_result"),
+            array(
+                "topics",
+                &[string("name"), array_of("partition_indexes", &Kind::Int32)],
+            ),
+            int32("coordinator_epoch"),
+            int8("transaction_version").since(2),
+        ],
+    )]);
+
+pub const DESCRIBE_PRODUCERS: Shape = Shape::new(61, "DescribeProducers", 0, 0)
+    .flexible_from(0)
+    .fields(&[array(
+        "topics",
+        &[string("name"), array_of("partition_indexes", &Kind::Int32)],
+    )]);
+
+pub const DESCRIBE_TRANSACTIONS: Shape = Shape::new(65, "DescribeTransactions", 0, 0)
+    .flexible_from(0)
+    .fields(&[array_of("transactional_ids", &Kind::String)]);
+
+pub const LIST_TRANSACTIONS: Shape = Shape::new(66, "ListTransactions", 0, 2)
+    .flexible_from(0)
+    .fields(&[
+        array_of("state_filters", &Kind::String),
+        array_of("producer_id_filters", &Kind::Int64),
+        int64("duration_filter").since(1),
+        string("transactional_id_pattern").since(2).nullable(),
+    ]);
 
 pub const TXN_OFFSET_COMMIT: Shape = Shape::new(28, "TxnOffsetCommit", 0, 5)
     .flexible_from(3)

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use serde_json::Value;
 use tidelog_protocol_ext::ext::columnar_fetch::*;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
+use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
 use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
 use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
@@ -41,6 +42,10 @@ macro_rules! for_each_api {
         $check::<TierStatusRequest>(
             include_str!("../../messages/TierStatusRequest.json"),
             include_str!("../../messages/TierStatusResponse.json"),
+        );
+        $check::<ImportRecordsRequest>(
+            include_str!("../../messages/ImportRecordsRequest.json"),
+            include_str!("../../messages/ImportRecordsResponse.json"),
         );
     };
 }
@@ -123,8 +128,10 @@ fn primitive(kind: Kind) -> &'static str {
         Kind::Int8 => "int8",
         Kind::Int16 => "int16",
         Kind::Int32 => "int32",
+        Kind::UInt16 => "uint16",
         Kind::UInt32 => "uint32",
         Kind::Int64 => "int64",
+        Kind::Float64 => "float64",
         Kind::Uuid => "uuid",
         Kind::String => "string",
         Kind::Bytes => "bytes",

@@ -12,7 +12,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, Message, VersionRange};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidelog_protocol_ext::shape::{Shape, check};
-use tidelog_protocol_ext::{Fault, WireError, decode, shapes};
+use tidelog_protocol_ext::{Fault, WireError, decode, newer, shapes};
 
 /// What the generated code makes of a body.
 struct Decoded {
@@ -31,7 +31,7 @@ fn decode_as<T: Decodable + Encodable>(version: i16, mut body: Bytes) -> Result<
 }
 
 macro_rules! requests {
-    ($($key:literal $request:ident;)*) => {
+    ($($key:literal $request:ty;)*) => {
         fn decode_generated(key: i16, version: i16, body: Bytes) -> Result<Decoded, String> {
             match key {
                 $($key => decode_as::<$request>(version, body),)*
@@ -41,7 +41,7 @@ macro_rules! requests {
 
         fn generated_versions(key: i16) -> VersionRange {
             match key {
-                $($key => $request::VERSIONS,)*
+                $($key => <$request>::VERSIONS,)*
                 _ => panic!("key {key} has a shape and no line here"),
             }
         }
@@ -51,10 +51,10 @@ macro_rules! requests {
 requests! {
     0 ProduceRequest;
     1 FetchRequest;
-    2 ListOffsetsRequest;
+    2 newer::ListOffsetsRequest;
     3 MetadataRequest;
-    8 OffsetCommitRequest;
-    9 OffsetFetchRequest;
+    8 newer::OffsetCommitRequest;
+    9 newer::OffsetFetchRequest;
     10 FindCoordinatorRequest;
     11 JoinGroupRequest;
     12 HeartbeatRequest;
@@ -72,17 +72,38 @@ requests! {
     24 AddPartitionsToTxnRequest;
     25 AddOffsetsToTxnRequest;
     26 EndTxnRequest;
+    27 newer::WriteTxnMarkersRequest;
     28 TxnOffsetCommitRequest;
+    29 DescribeAclsRequest;
+    30 CreateAclsRequest;
+    31 DeleteAclsRequest;
     32 DescribeConfigsRequest;
     33 AlterConfigsRequest;
-    35 DescribeLogDirsRequest;
+    34 AlterReplicaLogDirsRequest;
+    35 newer::DescribeLogDirsRequest;
     36 SaslAuthenticateRequest;
     37 CreatePartitionsRequest;
     42 DeleteGroupsRequest;
+    43 ElectLeadersRequest;
     44 IncrementalAlterConfigsRequest;
+    45 AlterPartitionReassignmentsRequest;
+    46 ListPartitionReassignmentsRequest;
     47 OffsetDeleteRequest;
+    48 DescribeClientQuotasRequest;
+    49 AlterClientQuotasRequest;
+    55 DescribeQuorumRequest;
+    57 UpdateFeaturesRequest;
     60 DescribeClusterRequest;
+    61 DescribeProducersRequest;
+    64 UnregisterBrokerRequest;
+    65 DescribeTransactionsRequest;
+    66 ListTransactionsRequest;
+    68 ConsumerGroupHeartbeatRequest;
+    69 ConsumerGroupDescribeRequest;
+    74 ListConfigResourcesRequest;
     75 DescribeTopicPartitionsRequest;
+    80 newer::AddRaftVoterRequest;
+    81 RemoveRaftVoterRequest;
 }
 
 /// Every shape in every version.
@@ -98,6 +119,12 @@ fn random_body(rng: &mut SmallRng, shape: &Shape, version: i16) -> Vec<u8> {
     let mut generator = Generator::new(rng, version, version >= shape.flexible);
     generator.structure(shape.fields);
     generator.bytes
+}
+
+/// Whether a decoded message holds everything: those of ours leave out unknown tags, and what nobody
+/// here reads.
+fn is_lossless(key: i16, version: i16) -> bool {
+    !matches!((key, version), (8 | 9, 10) | (27, _) | (80, 1))
 }
 
 /// If the walk accepts, the decoder must too, and stop at the same byte.
@@ -135,7 +162,12 @@ fn bodies_made_from_shapes_survive_the_generated_codec() {
             assert_eq!(walked.trailing, 0, "{place}");
             let decoded = decode_generated(shape.key, version, body.clone()).expect(&place);
             assert_eq!(decoded.trailing, 0, "{place}");
-            assert_eq!(decoded.encoded, body, "{place}");
+            if is_lossless(shape.key, version) {
+                assert_eq!(decoded.encoded, body, "{place}");
+            } else {
+                let again = decode_generated(shape.key, version, decoded.encoded.clone());
+                assert_eq!(again.expect(&place).encoded, decoded.encoded, "{place}");
+            }
         }
     }
 }
@@ -198,7 +230,9 @@ fn null_is_allowed_where_the_schema_says_so() {
                 (Some(true), result) => {
                     assert!(result.is_ok(), "{place}");
                     let decoded = decode_generated(shape.key, version, body.clone());
-                    assert_eq!(decoded.expect(&place).encoded, body, "{place}");
+                    let encoded = decoded.expect(&place).encoded;
+                    let lossless = is_lossless(shape.key, version);
+                    assert!(!lossless || encoded == body, "{place}");
                 }
                 (Some(false), result) => {
                     let error = result.expect_err(&place);

@@ -11,12 +11,14 @@
 //! - Paths are relative to the data directory and use `/`. Nothing outside it is touched.
 //! - A failed `sync` is never retried on the same file: what it covered is unknown from then on.
 
+mod fault;
 mod local;
 mod sim;
 
 use std::io;
 use std::sync::Arc;
 
+pub use fault::Fault;
 pub use local::{LocalDisk, OpenDirError};
 pub use sim::SimDisk;
 
@@ -30,6 +32,9 @@ pub trait DiskFile: Send + Sync {
 
     /// Makes all bytes written so far durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
+
+    /// Says that these bytes will probably be read next. Never waits, and need not do anything.
+    fn will_need(&self, _pos: u64, _len: u64) {}
 
     /// Present length.
     fn len(&self) -> io::Result<u64>;

@@ -4,14 +4,16 @@
 //! of any step, after which every call fails. [`SimDisk::after_power_cut`] is what the next start
 //! finds: synced bytes and names whole; of unsynced writes an arbitrary subset of sectors; of
 //! unsynced name changes in a directory an arbitrary prefix (file systems journal names in order).
-//! The same seed gives the same wreck.
+//! The same seed gives the same wreck. Steps may also fail while the power stays on: see [`Fault`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::fault::{End, Fault, fault_injected, power_is_off};
 use super::{Disk, DiskFile, WriteMode};
 
 /// Unit in which a torn write survives, in bytes.
@@ -44,6 +46,8 @@ struct State {
     pending_names: BTreeMap<String, Vec<NameChange>>,
     steps: u64,
     cut_at: Option<u64>,
+    failing: Option<(RangeInclusive<u64>, Fault)>,
+    faults: u64,
     failing_sync: Option<u64>,
     syncs: u64,
     capacity: Option<u64>,
@@ -70,6 +74,21 @@ impl SimDisk {
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.state.lock();
         state.failing_sync = Some(state.syncs + nth);
+    }
+
+    /// Makes these steps fail (counted from 1, over this disk's life), until other ones are given.
+    pub fn fail_steps(&self, steps: RangeInclusive<u64>, fault: Fault) {
+        self.state.lock().failing = Some((steps, fault));
+    }
+
+    /// No step fails any more.
+    pub fn heal(&self) {
+        self.state.lock().failing = None;
+    }
+
+    /// Steps that failed so far.
+    pub fn faults(&self) -> u64 {
+        self.state.lock().faults
     }
 
     /// Limits all live bytes; writes past it answer `StorageFull`. `None` lifts the limit.
@@ -141,6 +160,8 @@ impl SimDisk {
             pending_names: state.pending_names.clone(),
             steps: state.steps,
             cut_at: state.cut_at.filter(|at| *at > state.steps),
+            failing: state.failing.clone(),
+            faults: state.faults,
             ..State::default()
         };
         SimDisk {
@@ -222,10 +243,6 @@ fn dir_of(path: &str) -> String {
         .map_or(String::new(), |(dir, _)| dir.to_owned())
 }
 
-fn power_is_off() -> io::Error {
-    io::Error::other("the power is off")
-}
-
 impl State {
     fn alive(&self) -> io::Result<()> {
         if self.dead {
@@ -235,14 +252,28 @@ impl State {
         }
     }
 
-    /// Counts a step; true when the power goes in the middle of it.
-    fn step(&mut self) -> io::Result<bool> {
+    /// Counts a step; its effect takes place unless this is an error.
+    fn step(&mut self) -> io::Result<End> {
+        match self.begin()? {
+            End::Fails(Fault::Undone | Fault::Lost) => Err(fault_injected()),
+            end => Ok(end),
+        }
+    }
+
+    /// Counts a step, and says how it is to end.
+    fn begin(&mut self) -> io::Result<End> {
         self.alive()?;
         self.steps += 1;
         if self.cut_at == Some(self.steps) {
             self.dead = true;
+            return Ok(End::PowerGoes);
         }
-        Ok(self.dead)
+        let fault = match &self.failing {
+            Some((steps, fault)) if steps.contains(&self.steps) => *fault,
+            _ => return Ok(End::Well),
+        };
+        self.faults += 1;
+        Ok(End::Fails(fault))
     }
 
     fn key(&self, path: &str) -> io::Result<FileKey> {
@@ -308,7 +339,7 @@ impl DiskFile for SimFile {
 
     fn write_all_at(&self, buf: &[u8], pos: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
-        let cut = state.step()?;
+        let end = state.step()?;
         let have = state.files[&self.key].live.len() as u64;
         state.room_for((pos + buf.len() as u64).saturating_sub(have))?;
         state
@@ -316,24 +347,24 @@ impl DiskFile for SimFile {
             .get_mut(&self.key)
             .ok_or(ErrorKind::NotFound)?
             .write(pos, buf);
-        if cut { Err(power_is_off()) } else { Ok(()) }
+        end.finish()
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state.lock();
-        if state.step()? {
-            return Err(power_is_off());
-        }
+        let end = state.begin()?;
         state.syncs += 1;
         if state.failing_sync == Some(state.syncs) {
             return Err(io::Error::other("sync failed (injected)"));
         }
-        state
-            .files
-            .get_mut(&self.key)
-            .ok_or(ErrorKind::NotFound)?
-            .sync();
-        Ok(())
+        let file = state.files.get_mut(&self.key);
+        let file = file.ok_or(ErrorKind::NotFound)?;
+        match end {
+            End::Well | End::Fails(Fault::Done) => file.sync(),
+            End::Fails(Fault::Lost) => file.pending.clear(),
+            End::Fails(Fault::Undone) | End::PowerGoes => {}
+        }
+        end.finish()
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -355,18 +386,14 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
-        let cut = state.step()?;
+        let end = state.step()?;
         let key = state.new_file(path, FileState::default())?;
-        if cut {
-            Err(power_is_off())
-        } else {
-            Ok(self.file(key))
-        }
+        end.finish().map(|()| self.file(key))
     }
 
     fn create_zeroed(&self, path: &str, len: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        let cut = state.step()?;
+        let end = state.step()?;
         state.room_for(len)?;
         let zeros = vec![0; len as usize];
         state.new_file(
@@ -377,7 +404,7 @@ impl Disk for SimDisk {
                 pending: Vec::new(),
             },
         )?;
-        if cut { Err(power_is_off()) } else { Ok(()) }
+        end.finish()
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -392,31 +419,28 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        let cut = state.step()?;
+        let end = state.step()?;
         let key = state.key(from)?;
         if state.names.contains_key(to) {
             return Err(io::Error::new(ErrorKind::AlreadyExists, to));
         }
         state.change_name(NameChange::Put(to.to_owned(), key));
         state.change_name(NameChange::Remove(from.to_owned()));
-        if cut { Err(power_is_off()) } else { Ok(()) }
+        end.finish()
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        let cut = state.step()?;
+        let end = state.step()?;
         if state.names.contains_key(path) {
             state.change_name(NameChange::Remove(path.to_owned()));
         }
-        if cut { Err(power_is_off()) } else { Ok(()) }
+        end.finish()
     }
 
     fn create_dir(&self, _: &str) -> io::Result<()> {
         // Directories are implied by the paths in them.
-        self.state
-            .lock()
-            .step()
-            .and_then(|cut| if cut { Err(power_is_off()) } else { Ok(()) })
+        self.state.lock().step()?.finish()
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -429,13 +453,14 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.step()? {
-            return Err(power_is_off());
+        let end = state.step()?;
+        if end == End::PowerGoes {
+            return end.finish();
         }
         for change in state.pending_names.remove(dir).unwrap_or_default() {
             apply_name(&mut state.durable_names, &change);
         }
-        Ok(())
+        end.finish()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

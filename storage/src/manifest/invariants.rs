@@ -53,6 +53,11 @@ pub enum Violation {
     MalformedRows { file: FileId },
     #[error("rows files end at {end}, rows-to is {rows_to}")]
     RowsTo { end: Offset, rows_to: Offset },
+    #[error("cleaned-to {cleaned_to} lies beyond covered-to {covered_to}")]
+    CleanedTo {
+        cleaned_to: Offset,
+        covered_to: Offset,
+    },
     #[error("{what} are out of order")]
     OutOfOrder { what: &'static str },
     #[error("{count} key checkpoints, and at most {KEPT} are kept")]
@@ -69,6 +74,7 @@ pub(super) fn check(manifest: &PartitionManifest) -> Result<(), Violation> {
     files_are_unique(manifest)?;
     nothing_is_missing_at_the_start(manifest)?;
     covered_to_is_where_segments_end(manifest)?;
+    only_segments_are_cleaned(manifest)?;
     rows_are_well_formed(manifest)?;
     rows_are_contiguous(manifest)?;
     rows_to_is_where_rows_end(manifest)?;
@@ -106,6 +112,7 @@ fn marks_never_fall(
         ("next offset", before.next_offset, after.next_offset),
         ("covered-to", before.covered_to, after.covered_to),
         ("rows-to", before.rows_to, after.rows_to),
+        ("cleaned-to", before.cleaned_to, after.cleaned_to),
     ] {
         if to < from {
             return Err(Violation::Falls { mark, from, to });
@@ -189,6 +196,18 @@ fn covered_to_is_where_segments_end(manifest: &PartitionManifest) -> Result<(), 
     match manifest.segments.last().map(|last| last.end_offset) {
         Some(end) if end != covered_to => Err(Violation::CoveredTo { end, covered_to }),
         _ => Ok(()),
+    }
+}
+
+fn only_segments_are_cleaned(manifest: &PartitionManifest) -> Result<(), Violation> {
+    let (cleaned_to, covered_to) = (manifest.cleaned_to, manifest.covered_to);
+    if cleaned_to > covered_to {
+        Err(Violation::CleanedTo {
+            cleaned_to,
+            covered_to,
+        })
+    } else {
+        Ok(())
     }
 }
 

@@ -6,14 +6,14 @@
 //! torn tail stays behind in the old file.
 //!
 //! After a failed write or sync the log takes nothing more: what is on disk is unknown until it is
-//! opened again.
+//! opened again, or begun anew with what was known to be durable.
 
 use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, FrameKind, PAYLOAD_MAX};
 use super::invariants::Violation;
-use super::record::{Draft, Record, State};
+use super::record::{Draft, Record, State, Undo};
 use super::recover::{self, Recovered};
 use super::state::PartitionManifest;
 use crate::disk::{Disk, DiskFile};
@@ -110,7 +110,11 @@ pub(super) fn path_of(seq: u64) -> String {
 pub struct ManifestLog {
     disk: Arc<dyn Disk>,
     state: State,
+    /// Of what was appended and not synced.
+    undo: Undo,
     current: LogFile,
+    /// Number of the next file, never one that was tried before.
+    next_seq: u64,
     poisoned: bool,
 }
 
@@ -150,7 +154,9 @@ impl ManifestLog {
         let log = Self {
             disk,
             state,
+            undo: Undo::default(),
             current,
+            next_seq: seq + 1,
             poisoned: false,
         };
         Ok((
@@ -222,6 +228,7 @@ impl ManifestLog {
             });
         }
         self.current.end += out.len() as u64;
+        self.undo.note(&self.state, &changes);
         self.state.accept(changes);
         Ok(())
     }
@@ -242,7 +249,14 @@ impl ManifestLog {
             });
         }
         self.current.synced_to = self.current.end;
+        self.undo = Undo::default();
         Ok(())
+    }
+
+    /// True once a write or sync failed: nothing is taken any more, before
+    /// [`begin_anew`](Self::begin_anew).
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
     }
 
     /// True when the delta has outgrown the snapshot and [`roll`](Self::roll) pays.
@@ -257,7 +271,21 @@ impl ManifestLog {
         if self.poisoned {
             return Err(RollError::Poisoned);
         }
-        let seq = self.current.seq + 1;
+        self.write_whole()
+    }
+
+    /// Goes on after a failed write or sync, in a new file. Whatever became of them, the records that
+    /// no sync had covered never were.
+    pub fn begin_anew(&mut self) -> Result<(), RollError> {
+        self.state.go_back(std::mem::take(&mut self.undo));
+        self.write_whole()?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    fn write_whole(&mut self) -> Result<(), RollError> {
+        let seq = self.next_seq;
+        self.next_seq += 1;
         let next = LogFile::write(&*self.disk, seq, &self.state).map_err(|source| {
             RollError::NotWritten {
                 path: path_of(seq),
@@ -272,6 +300,7 @@ impl ManifestLog {
             });
         }
         self.current = next;
+        self.undo = Undo::default();
         remove_before(&*self.disk, seq);
         Ok(())
     }

@@ -21,6 +21,9 @@ pub struct ProducerState {
     /// When it last wrote; decides when it is forgotten.
     #[n(3)]
     pub last_timestamp: Timestamp,
+    /// Of the coordinator that sent its newest marker; `None` before the first.
+    #[n(4)]
+    pub coordinator_epoch: Option<i32>,
 }
 
 /// One batch of a producer, to recognise it when it is sent again.
@@ -60,4 +63,7 @@ pub struct OpenTransaction {
     pub producer_id: i64,
     #[n(1)]
     pub first_offset: Offset,
+    /// Timestamp of its first batch, if that has one.
+    #[n(2)]
+    pub started: Option<Timestamp>,
 }

@@ -16,7 +16,7 @@ const INCARNATIONS_MAX: usize = 65_536;
 /// One change of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Record {
-    /// A process start. Numbers rise.
+    /// A process start, or storage opened again after a failure. Numbers rise.
     #[n(1)]
     Incarnation {
         #[cbor(n(0), with = "codec::incarnation")]
@@ -103,6 +103,17 @@ impl State {
         }
     }
 
+    pub(super) fn go_back(&mut self, undo: Undo) {
+        let incarnations = self.incarnations.len().saturating_sub(undo.incarnations);
+        self.incarnations.truncate(incarnations);
+        for (partition, before) in undo.partitions {
+            match before {
+                Some(before) => self.partitions.insert(partition, before),
+                None => self.partitions.remove(&partition),
+            };
+        }
+    }
+
     /// The records of a snapshot, in an order that depends on nothing but the state.
     pub(super) fn snapshot(&self) -> impl Iterator<Item = Record> {
         let mut partitions: Vec<_> = self.partitions.values().collect();
@@ -116,6 +127,25 @@ impl State {
             .chain(partitions.into_iter().map(|manifest| Record::Full {
                 manifest: Box::new(PartitionManifest::clone(manifest)),
             }))
+    }
+}
+
+/// What a state was before some changes.
+#[derive(Default)]
+pub(super) struct Undo {
+    /// `None`: it was not there.
+    partitions: HashMap<PartitionId, Option<Arc<PartitionManifest>>>,
+    incarnations: usize,
+}
+
+impl Undo {
+    /// Notes what `changes` are about to replace in `state`.
+    pub(super) fn note(&mut self, state: &State, changes: &Changes) {
+        for partition in changes.partitions.keys() {
+            let before = || state.partitions.get(partition).cloned();
+            self.partitions.entry(*partition).or_insert_with(before);
+        }
+        self.incarnations += changes.incarnations.len();
     }
 }
 

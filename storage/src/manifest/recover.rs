@@ -18,7 +18,7 @@ const WINDOW: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Recovered {
     pub partitions: HashMap<PartitionId, Arc<PartitionManifest>>,
-    /// Past process starts in order of their numbers.
+    /// Past incarnations in order of their numbers.
     pub incarnations: Vec<(Incarnation, u32)>,
     /// Bytes of an append that no sync had covered; nothing acknowledged was in them.
     pub torn_tail: Option<TornTail>,

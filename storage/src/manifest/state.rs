@@ -1,8 +1,7 @@
 //! One version of one partition, and the edits that make the next.
 //!
 //! Field numbers are for ever. A field and the part of an edit that changes it share a number.
-//! Reserved, for what is not kept yet: 13 `cleaned_to`, 14 delete horizon, 16 lake mark,
-//! 17 owner.
+//! Reserved, for what is not kept yet: 16 lake mark, 17 owner.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::codec;
 use super::invariants::{self, Violation};
 use super::producer::{AbortedTransaction, OpenTransaction, ProducerState};
 use crate::checkpoint::CheckpointMeta;
-use crate::ids::{Offset, PartitionId};
+use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::rows::RowsMeta;
 use crate::segment::{EpochStart, FileId, SegmentMeta};
 
@@ -59,6 +58,12 @@ pub struct PartitionManifest {
     /// In offset order, each beginning where the one before ends, the last ending at `rows_to`.
     #[cbor(n(12), with = "codec::shared", skip_if = "Vec::is_empty")]
     pub rows: Vec<Arc<RowsMeta>>,
+    /// Up to here the last whole round of compaction went; 0 before the first.
+    #[cbor(n(13), skip_if = "is_zero")]
+    pub cleaned_to: Offset,
+    /// When the first of the tombstones and markers that round left may go; `None` if it left none.
+    #[n(14)]
+    pub delete_horizon: Option<Timestamp>,
     /// Of a keyed partition: at most two, oldest first.
     #[cbor(n(15), skip_if = "Vec::is_empty")]
     pub checkpoints: Vec<CheckpointMeta>,
@@ -91,6 +96,11 @@ pub struct ManifestEdit {
     /// Each begins at the `rows_to` it finds, and moves it to its end.
     #[cbor(n(12), with = "codec::shared", skip_if = "Vec::is_empty")]
     pub add_rows: Vec<Arc<RowsMeta>>,
+    #[n(13)]
+    pub cleaned_to: Option<Offset>,
+    /// -1 for none.
+    #[n(14)]
+    pub delete_horizon: Option<Timestamp>,
     /// All there are from now on.
     #[n(15)]
     pub checkpoints: Option<Vec<CheckpointMeta>>,
@@ -100,6 +110,9 @@ pub struct ManifestEdit {
     /// Each must be there.
     #[cbor(n(33), skip_if = "Vec::is_empty")]
     pub remove_rows: Vec<FileId>,
+    /// Last offsets, ascending, of aborted transactions of which compaction left nothing.
+    #[cbor(n(34), skip_if = "Vec::is_empty")]
+    pub remove_aborted: Vec<Offset>,
 }
 
 impl PartitionManifest {
@@ -119,6 +132,8 @@ impl PartitionManifest {
             open_transactions: Vec::new(),
             rows_to: 0,
             rows: Vec::new(),
+            cleaned_to: 0,
+            delete_horizon: None,
             checkpoints: Vec::new(),
         }
     }
@@ -130,6 +145,10 @@ impl PartitionManifest {
         next.log_start = edit.log_start.unwrap_or(self.log_start);
         next.next_offset = edit.next_offset.unwrap_or(self.next_offset);
         next.covered_to = edit.covered_to.unwrap_or(self.covered_to);
+        next.cleaned_to = edit.cleaned_to.unwrap_or(self.cleaned_to);
+        if let Some(horizon) = edit.delete_horizon {
+            next.delete_horizon = Some(horizon).filter(|horizon| *horizon >= 0);
+        }
         next.change_segments(edit)?;
         next.change_rows(edit)?;
         replace(&mut next.checkpoints, &edit.checkpoints);
@@ -137,8 +156,9 @@ impl PartitionManifest {
         replace(&mut next.producers, &edit.producers);
         replace(&mut next.open_transactions, &edit.open_transactions);
         next.aborted.extend_from_slice(&edit.add_aborted);
+        let is_removed = |last: &Offset| edit.remove_aborted.binary_search(last).is_ok();
         next.aborted
-            .retain(|aborted| aborted.last_offset >= next.log_start);
+            .retain(|a| a.last_offset >= next.log_start && !is_removed(&a.last_offset));
         invariants::check_step(self, &next)?;
         Ok(next)
     }

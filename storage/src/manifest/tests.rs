@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::checkpoint::CheckpointMeta;
-use crate::disk::{Disk, SimDisk};
+use crate::disk::{Disk, Fault, SimDisk};
 use crate::ids::{Incarnation, PartitionId, TopicId};
 use crate::rows::{RowsBlock, RowsMeta};
 use crate::segment::{BlockMeta, EpochStart, FileId, SegmentKind, SegmentMeta};
@@ -77,6 +77,7 @@ fn producer(producer_id: i64, batches: usize) -> ProducerState {
         epoch: 1,
         batches: vec![batch; batches],
         last_timestamp: 99,
+        coordinator_epoch: None,
     }
 }
 
@@ -126,6 +127,7 @@ fn a_life_of_one_partition() {
         open_transactions: Some(vec![OpenTransaction {
             producer_id: 8,
             first_offset: 22,
+            started: Some(7),
         }]),
         epochs: Some(vec![EpochStart {
             epoch: 0,
@@ -167,6 +169,63 @@ fn a_life_of_one_partition() {
 }
 
 #[test]
+fn a_round_of_compaction() {
+    let aborted = |last_offset| AbortedTransaction {
+        producer_id: 5,
+        first_offset: 3,
+        last_offset,
+        last_stable_offset: last_offset + 1,
+    };
+    // Nothing is left of the last offsets of the first two segments.
+    let mut compacted = SegmentMeta::clone(&segment(9, 0, 16));
+    compacted.end_offset = 20;
+    let before = ManifestEdit {
+        add_aborted: [5, 7, 15].map(aborted).to_vec(),
+        ..ManifestEdit::default()
+    };
+    let swap = ManifestEdit {
+        add_segments: vec![Arc::new(compacted)],
+        remove_segments: vec![FileId([0; 16]), FileId([1; 16])],
+        remove_aborted: vec![5, 15],
+        ..ManifestEdit::default()
+    };
+    let finish = |delete_horizon| ManifestEdit {
+        cleaned_to: Some(25),
+        delete_horizon: Some(delete_horizon),
+        ..ManifestEdit::default()
+    };
+    let swapped = three_segments()
+        .apply(&before)
+        .unwrap()
+        .apply(&swap)
+        .unwrap();
+    assert_eq!(swapped.aborted, [aborted(7)]);
+    assert_eq!((swapped.cleaned_to, swapped.delete_horizon), (0, None));
+    let cleaned = swapped.apply(&finish(900)).unwrap();
+    assert_eq!(
+        (cleaned.cleaned_to, cleaned.delete_horizon),
+        (25, Some(900))
+    );
+    assert_eq!(
+        cleaned
+            .apply(&ManifestEdit::default())
+            .unwrap()
+            .delete_horizon,
+        Some(900)
+    );
+    assert_eq!(cleaned.apply(&finish(-1)).unwrap().delete_horizon, None);
+    let encoded = minicbor::to_vec(&cleaned).unwrap();
+    assert_eq!(
+        minicbor::decode::<PartitionManifest>(&encoded).unwrap(),
+        cleaned
+    );
+    for edit in [swap, finish(-1)] {
+        let encoded = minicbor::to_vec(&edit).unwrap();
+        assert_eq!(minicbor::decode::<ManifestEdit>(&encoded).unwrap(), edit);
+    }
+}
+
+#[test]
 fn edits_that_must_not_be() {
     let full = three_segments();
     let none = ManifestEdit::default;
@@ -191,6 +250,13 @@ fn edits_that_must_not_be() {
                 ..none()
             },
             "OutOfBounds",
+        ),
+        (
+            ManifestEdit {
+                cleaned_to: Some(31),
+                ..none()
+            },
+            "CleanedTo",
         ),
         (
             ManifestEdit {
@@ -562,6 +628,75 @@ fn a_failed_write_or_sync_poisons_the_log() {
 }
 
 #[test]
+fn a_log_begun_anew_is_as_it_was_synced() {
+    for (fault, nth) in [(Fault::Undone, 0), (Fault::Done, 0), (Fault::Lost, 1)] {
+        let disk = SimDisk::new();
+        let (mut log, _) = open(&disk).unwrap();
+        log.append(&[start(1), create(0), create(1)]).unwrap();
+        log.sync().unwrap();
+        // Either the write fails or the sync after it.
+        disk.fail_steps(disk.steps() + 1 + nth..=disk.steps() + 1 + nth, fault);
+        let dropped = Record::Drop {
+            partition: partition(1),
+        };
+        let records = [start(2), edit(0, 2, flush(1, 0, 10)), dropped, create(2)];
+        let appended = log.append(&records).is_ok();
+        assert!(!appended || log.sync().is_err());
+        assert!(log.is_poisoned());
+
+        log.begin_anew().unwrap();
+        assert_eq!(log.incarnation().unwrap().1, 1);
+        assert_eq!(log.get(partition(0)).unwrap().version, 1);
+        assert!(log.get(partition(1)).is_some() && log.get(partition(2)).is_none());
+        log.append(&[start(2)]).unwrap();
+        log.sync().unwrap();
+        for seed in 0..4 {
+            let (_, recovered) = open(&disk.after_power_cut(seed)).unwrap();
+            assert_eq!(recovered.incarnations.len(), 2);
+            assert_eq!(recovered.partitions.len(), 2);
+            assert_eq!(recovered.partitions[&partition(0)].version, 1);
+        }
+    }
+}
+
+#[test]
+fn beginning_anew_may_fail_at_any_step_and_be_tried_again() {
+    for fault in [Fault::Undone, Fault::Done, Fault::Lost] {
+        for step in 1.. {
+            let disk = SimDisk::new();
+            let (mut log, _) = open(&disk).unwrap();
+            log.append(&[create(0)]).unwrap();
+            log.sync().unwrap();
+            log.append(&[create(1)]).unwrap();
+            disk.fail_sync(1);
+            log.sync().unwrap_err();
+            let (at, before) = (disk.steps() + step, disk.faults());
+            disk.fail_steps(at..=at, fault);
+            let begun = log.begin_anew().is_ok();
+            assert_eq!(log.is_poisoned(), !begun);
+            let was_hit = disk.faults() > before;
+            disk.heal();
+            if !begun {
+                log.begin_anew().unwrap();
+            }
+            log.append(&[create(2)]).unwrap();
+            log.sync().unwrap();
+            let (_, recovered) = open(&disk.after_power_cut(step)).unwrap();
+            let mut partitions: Vec<_> = recovered.partitions.into_keys().collect();
+            partitions.sort_unstable();
+            assert_eq!(
+                partitions,
+                [partition(0), partition(2)],
+                "step {step}, {fault:?}"
+            );
+            if !was_hit {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_roll_without_room_leaves_the_log_in_use() {
     let disk = SimDisk::new();
     let (mut log, _) = open(&disk).unwrap();
@@ -850,6 +985,7 @@ mod fixtures {
             open_transactions: Some(vec![OpenTransaction {
                 producer_id: 5,
                 first_offset: 12,
+                started: None,
             }]),
             ..flush(2, 10, 20)
         };

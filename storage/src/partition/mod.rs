@@ -4,15 +4,19 @@
 //! log start        covered to                 high watermark        end
 //!     │  segments …    │  tail runs (synced) …        │  unsynced …  │
 //! ```
-//! `log start ≤ covered to ≤ end` and `log start ≤ high watermark ≤ end`. Readers never see past
-//! the high watermark: what lies beyond may vanish with the power.
+//! `covered to ≤ end` and `log start ≤ stable end ≤ high watermark ≤ end`. Readers never see past the
+//! high watermark: what lies beyond may vanish with the power. No transaction is open below the stable
+//! end. A log start beyond covered-to leaves runs behind that nobody reads any more.
 //!
 //! Locks: `append` is the appender's own (others only look); `log` is held for moments, never across
 //! I/O. `append` before `log`, where both are needed.
 
+mod committed;
 mod read;
 mod rows;
+mod settled;
 mod tail;
+mod transactions;
 mod watch;
 
 use std::collections::VecDeque;
@@ -20,23 +24,27 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub use committed::{AbortedRanges, Committed};
 pub(crate) use read::batches_of;
-pub use read::{ReadError, ReadPlan, TimestampHit};
+pub use read::{ReadEnd, ReadError, ReadPlan, TimestampHit};
 pub(crate) use rows::RowsFiles;
 pub use rows::RowsView;
+pub(crate) use settled::Settled;
 pub use tail::{BatchRef, Run, Slot, Span, TailMemory};
+pub use transactions::{OpenTransactions, ProducerView};
 pub use watch::{Watch, WatchId};
 
 use crate::checkpoint::{CheckpointMeta, retention_floor};
+use crate::compaction::CompactionSettings;
 use crate::epochs::Epochs;
 use crate::ids::{Offset, PartitionId, Timestamp};
-use crate::producers::Producers;
+use crate::producers::{Entry, Producers};
 use crate::segment::{FileId, SegmentReader};
 use crate::wal::WalFile;
-use watch::Watchers;
+pub(crate) use watch::Watchers;
 
 /// What of a topic's settings concerns its log. `None` means without limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LogSettings {
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<u64>,
@@ -46,6 +54,8 @@ pub struct LogSettings {
     /// The log is the truth of a key table, together with the partition's checkpoints: nothing goes
     /// that the older of the two does not hold.
     pub is_keyed: bool,
+    /// How the log is compacted by key; `None`: it is not.
+    pub compaction: Option<CompactionSettings>,
 }
 
 /// Whether a partition still takes part.
@@ -78,12 +88,15 @@ pub struct LogState {
     /// Incarnation number under which the partition was made.
     pub created: u32,
     pub epochs: Epochs,
+    /// Producers and transactions, as of the high watermark.
+    pub(crate) settled: Settled,
     /// In offset order, without gaps between them up to `covered_to`.
     pub segments: Vec<Arc<SegmentReader>>,
     pub(crate) rows: RowsFiles,
     /// As the manifest names them: at most two, oldest first.
     pub(crate) checkpoints: Vec<CheckpointMeta>,
-    /// In offset order, from `covered_to` (or a little before) to `end`.
+    /// In offset order, from `covered_to` (or a little before) to `end`. Those below the log start
+    /// wait for a flush to carry over what they say of producers.
     pub runs: VecDeque<Arc<Run>>,
     tail_index_bytes: u64,
     pub settings: LogSettings,
@@ -97,8 +110,7 @@ pub struct LogState {
 pub struct Marks {
     pub log_start: Offset,
     pub high_watermark: Offset,
-    /// S: no transaction is open below it and it is durable. Equal to the high watermark until
-    /// transactions come.
+    /// S: what lies below is durable and no open transaction's. Kafka's last stable offset.
     pub stable_end: Offset,
     pub leader_epoch: i32,
 }
@@ -143,13 +155,13 @@ impl Partition {
         Marks {
             log_start: log.log_start,
             high_watermark: log.high_watermark,
-            stable_end: log.high_watermark,
+            stable_end: log.stable_end(),
             leader_epoch: log.leader_epoch,
         }
     }
 
     /// Tells the partition what the cluster image knows of it. Its leader epoch is the number of
-    /// restarts since it was made.
+    /// incarnations since it was made.
     pub(crate) fn claim(&self, created: u32, incarnation_number: u32, settings: LogSettings) {
         let leader_epoch = incarnation_number.saturating_sub(created) as i32;
         self.append.lock().leader_epoch = leader_epoch;
@@ -212,6 +224,30 @@ impl Partition {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
+    /// Forgets what was written in slot `end` or later, and offsets that were given and came to no
+    /// slot, after a failed write or sync. None of it was ever served. Nobody appends meanwhile.
+    pub(crate) fn cut(&self, end: u64) {
+        let mut append = self.append.lock();
+        let mut log = self.log.lock();
+        if log.standing == Standing::Open {
+            log.cut(end);
+            append.next_offset = log.end;
+            append.producers = log.settled.producers().clone();
+        }
+        drop((append, log));
+        self.watchers.wake();
+    }
+
+    /// A new incarnation leads from now on.
+    pub(crate) fn begin_epoch(&self, incarnation_number: u32) {
+        let mut append = self.append.lock();
+        let mut log = self.log.lock();
+        let leader_epoch = incarnation_number.saturating_sub(log.created) as i32;
+        (append.leader_epoch, log.leader_epoch) = (leader_epoch, leader_epoch);
+        drop((append, log));
+        self.watchers.wake();
+    }
+
     /// Changes the standing and wakes everybody who waits.
     pub(crate) fn set_standing(&self, standing: Standing) {
         self.append.lock().standing = standing.clone();
@@ -219,15 +255,23 @@ impl Partition {
         self.watchers.wake();
     }
 
-    /// Publishes a run that was just written; `durable` when no sync is to be waited for.
-    pub(crate) fn publish(&self, run: Arc<Run>, epoch: i32, durable: bool) {
+    /// Publishes a run that was just written, and those of its batches that producers are concerned
+    /// with; `durable` when no sync is to be waited for.
+    pub(crate) fn publish(
+        &self,
+        run: Arc<Run>,
+        epoch: i32,
+        entries: impl Iterator<Item = (Entry, Timestamp)>,
+        durable: bool,
+    ) {
         let mut log = self.log.lock();
         let (first, end) = (run.first_offset, run.end_offset);
         log.epochs.note(epoch, first);
+        log.settled.note(entries);
         log.end = end;
         log.push_run(run);
         if durable {
-            log.high_watermark = end;
+            log.make_durable(end);
             drop(log);
             self.watchers.wake();
         }
@@ -237,7 +281,7 @@ impl Partition {
     pub(crate) fn advance(&self, offset: Offset) {
         let mut log = self.log.lock();
         if offset > log.high_watermark {
-            log.high_watermark = offset;
+            log.make_durable(offset);
             drop(log);
             self.watchers.wake();
         }
@@ -247,8 +291,7 @@ impl Partition {
     pub(crate) fn trim(&self, log_start: Offset) {
         let mut log = self.log.lock();
         if log_start > log.log_start {
-            log.log_start = log_start;
-            log.epochs.trim(log_start);
+            log.trim(log_start);
             drop(log);
             self.watchers.wake();
         }
@@ -278,6 +321,23 @@ impl Partition {
         Ok(self.marks().log_start)
     }
 
+    /// Lets a log that never held anything begin at `offset`, for one that is about to be imported;
+    /// false if it has held something. Durable once log starts were persisted, or with the first
+    /// import.
+    pub fn begin_at(&self, offset: Offset) -> bool {
+        let mut append = self.append.lock();
+        let mut log = self.log.lock();
+        let is_new = append.next_offset == 0 && log.end == 0 && log.standing == Standing::Open;
+        if !is_new || offset < 0 {
+            return false;
+        }
+        append.next_offset = offset;
+        (log.log_start, log.high_watermark, log.end) = (offset, offset, offset);
+        drop((append, log));
+        self.watchers.wake();
+        true
+    }
+
     /// Calls `watch` on every move of the marks or the standing, until `unwatch`.
     pub fn watch(&self, watch: Arc<dyn Watch>) -> WatchId {
         self.watchers.add(watch)
@@ -285,20 +345,6 @@ impl Partition {
 
     pub fn unwatch(&self, id: WatchId) {
         self.watchers.remove(id);
-    }
-
-    /// Producers remembered right now, for inspection: (id, epoch, last sequence, last seen).
-    pub fn producers(&self) -> Vec<(i64, i16, i32, Timestamp)> {
-        let append = self.append.lock();
-        let line = |(id, p): (i64, &crate::producers::Producer)| {
-            (
-                id,
-                p.epoch,
-                p.batches.back().map_or(-1, |b| b.last_sequence),
-                p.last_seen,
-            )
-        };
-        append.producers.iter().map(line).collect()
     }
 }
 
@@ -324,6 +370,7 @@ impl LogState {
             leader_epoch: 0,
             created: 0,
             epochs: Epochs::default(),
+            settled: Settled::default(),
             segments: Vec::new(),
             rows: RowsFiles::default(),
             checkpoints: Vec::new(),
@@ -335,11 +382,53 @@ impl LogState {
         }
     }
 
-    /// Adds a durable run found at recovery.
-    pub(crate) fn recover_run(&mut self, run: Arc<Run>, epoch: i32) {
+    /// Adds a durable run found at recovery, and those of its batches that producers are concerned
+    /// with. It may lie below the log start: what it says of producers still counts.
+    pub(crate) fn recover_run(
+        &mut self,
+        run: Arc<Run>,
+        epoch: i32,
+        entries: impl Iterator<Item = (Entry, Timestamp)>,
+    ) {
         self.epochs.note(epoch, run.first_offset);
-        (self.high_watermark, self.end) = (run.end_offset, run.end_offset);
+        self.settled.note(entries);
+        self.end = self.end.max(run.end_offset);
+        self.make_durable(self.end);
         self.push_run(run);
+    }
+
+    /// Everything below `end` is durable.
+    fn make_durable(&mut self, end: Offset) {
+        self.high_watermark = end;
+        self.settled.advance(end);
+    }
+
+    /// End of what no open transaction can change any more.
+    pub(crate) fn stable_end(&self) -> Offset {
+        self.settled.stable_end(self.log_start, self.high_watermark)
+    }
+
+    /// Drops tail runs in slots from `end` on. What is left is durable.
+    fn cut(&mut self, end: u64) {
+        let is_gone = |run: &mut Arc<Run>| run.slot.number >= end;
+        while let Some(run) = self.runs.pop_back_if(is_gone) {
+            self.tail_index_bytes -= run.index_bytes();
+        }
+        // The last sync may have covered a slot that nobody settled.
+        let left = self.runs.back().map_or(0, |run| run.end_offset);
+        self.make_durable(self.high_watermark.max(left));
+        self.end = self.high_watermark;
+        self.epochs.cut(self.end);
+        self.settled.cut();
+    }
+
+    /// Moves the log start up to `log_start`.
+    fn trim(&mut self, log_start: Offset) {
+        if log_start > self.log_start {
+            self.log_start = log_start;
+            self.epochs.trim(log_start);
+            self.settled.trim(log_start);
+        }
     }
 
     /// No log start may pass this.
@@ -352,7 +441,10 @@ impl LogState {
 
     pub fn size_bytes(&self) -> u64 {
         let segments: u64 = self.segments.iter().map(|s| s.meta().batch_bytes).sum();
-        let tail: u64 = self.runs.iter().map(|run| run.bytes()).sum();
+        let from = self
+            .runs
+            .partition_point(|run| run.end_offset <= self.log_start);
+        let tail: u64 = self.runs.range(from..).map(|run| run.bytes()).sum();
         segments + tail
     }
 

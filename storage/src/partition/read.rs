@@ -1,6 +1,7 @@
 //! Reading a partition: a plan is taken under the lock in moments, its bytes are loaded later.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +33,15 @@ pub enum ReadError {
     Wal(#[from] io::Error),
 }
 
+/// How far a read goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// All that is durable, as Kafka's read_uncommitted.
+    HighWatermark,
+    /// What no open transaction can change any more, as read_committed.
+    StableEnd,
+}
+
 /// What to read, decided at one moment; stays valid whatever happens to the partition.
 pub struct ReadPlan {
     source: Source,
@@ -42,7 +52,7 @@ enum Source {
     Tail(Vec<Span>),
     Segments {
         readers: Vec<Arc<SegmentReader>>,
-        offset: Offset,
+        range: Range<Offset>,
         max_bytes: u64,
         at_least_one: bool,
     },
@@ -91,28 +101,28 @@ impl ReadPlan {
             Source::Tail(spans) => Ok(spans.iter().map(Span::load).collect::<io::Result<_>>()?),
             Source::Segments {
                 readers,
-                offset,
+                range,
                 max_bytes,
                 at_least_one,
-            } => load_segments(readers, *offset, *max_bytes, *at_least_one),
+            } => load_segments(readers, range.clone(), *max_bytes, *at_least_one),
         }
     }
 }
 
 fn load_segments(
     readers: &[Arc<SegmentReader>],
-    mut offset: Offset,
+    mut wanted: Range<Offset>,
     mut max_bytes: u64,
     mut at_least_one: bool,
 ) -> Result<Vec<Bytes>, ReadError> {
     let mut pieces = Vec::new();
     for reader in readers {
-        while let Some(range) = reader.locate(offset, max_bytes, at_least_one)? {
+        while let Some(range) = reader.locate(wanted.clone(), max_bytes, at_least_one)? {
             if range.len == 0 || pieces.len() == SEGMENT_PIECES_MAX {
                 return Ok(pieces);
             }
             pieces.push(Bytes::from(range.read()?));
-            offset = range.next_offset;
+            wanted.start = range.next_offset;
             max_bytes = max_bytes.saturating_sub(range.len);
             at_least_one = false;
         }
@@ -121,38 +131,47 @@ fn load_segments(
 }
 
 impl Partition {
-    /// Plans a read of whole batches from the one that holds `offset` on, up to the high watermark
-    /// and `max_bytes`; with `at_least_one` the first batch comes however large it is. At the high
-    /// watermark the plan is empty.
+    /// Plans a read up to the high watermark: see [`plan_read_to`](Self::plan_read_to).
     pub fn plan_read(
         &self,
         offset: Offset,
         max_bytes: u64,
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
+        self.plan_read_to(ReadEnd::HighWatermark, offset, max_bytes, at_least_one)
+    }
+
+    /// Plans a read of whole batches from the one that holds `offset` on (in a gap: the next), up to
+    /// `end` and `max_bytes`; with `at_least_one` the first batch comes however large it is. From
+    /// `end` to the high watermark the plan is empty.
+    pub fn plan_read_to(
+        &self,
+        end: ReadEnd,
+        offset: Offset,
+        max_bytes: u64,
+        at_least_one: bool,
+    ) -> Result<ReadPlan, ReadError> {
         let log = self.log.lock();
         log.check_readable()?;
-        let (log_start, high_watermark) = (log.log_start, log.high_watermark);
-        if offset < log_start || offset > high_watermark {
-            return Err(ReadError::OutOfRange {
-                offset,
-                log_start,
-                high_watermark,
-            });
-        }
-        let source = if offset == high_watermark {
+        log.check_start(offset)?;
+        let end = match end {
+            ReadEnd::HighWatermark => log.high_watermark,
+            ReadEnd::StableEnd => log.stable_end(),
+        };
+        let in_tail = offset >= log.covered_to
+            || log
+                .runs
+                .front()
+                .is_some_and(|run| run.first_offset <= offset);
+        let source = if offset >= end {
             Source::Nothing
-        } else if log
-            .runs
-            .front()
-            .is_some_and(|run| run.first_offset <= offset)
-        {
-            Source::Tail(log.cut_tail(offset, max_bytes, at_least_one))
+        } else if in_tail {
+            Source::Tail(log.cut_tail(offset..end, max_bytes, at_least_one))
         } else {
             let readers = log.segments_from(offset).to_vec();
             Source::Segments {
                 readers,
-                offset,
+                range: offset..end,
                 max_bytes,
                 at_least_one,
             }
@@ -165,10 +184,8 @@ impl Partition {
         let (segments, runs, log_start, high_watermark) = {
             let log = self.log.lock();
             log.check_readable()?;
-            let late = |run: &&Arc<Run>| {
-                run.max_timestamp >= timestamp && run.end_offset <= log.high_watermark
-            };
-            let runs: Vec<_> = log.runs.iter().filter(late).cloned().collect();
+            let late = |run: &&Arc<Run>| run.max_timestamp >= timestamp;
+            let runs: Vec<_> = log.readable_runs().filter(late).cloned().collect();
             (
                 log.segments.clone(),
                 runs,
@@ -198,16 +215,10 @@ impl Partition {
         let max = {
             let log = self.log.lock();
             log.check_readable()?;
-            let durable = log
-                .runs
-                .iter()
-                .filter(|run| run.end_offset <= log.high_watermark);
-            let tail = durable.map(|run| run.max_timestamp);
-            log.segments
-                .iter()
-                .map(|s| s.meta().max_timestamp)
-                .chain(tail)
-                .max()
+            let tail = log.readable_runs().map(|run| run.max_timestamp);
+            // Blocks, not segments: those count batches that compaction emptied.
+            let blocks = log.segments.iter().flat_map(|s| &s.meta().blocks);
+            blocks.map(|b| b.max_timestamp).chain(tail).max()
         };
         match max {
             Some(max) if max >= 0 => self.find_timestamp(max),
@@ -238,28 +249,51 @@ impl LogState {
         }
     }
 
+    /// Fails unless `offset` lies between log start and high watermark.
+    pub(super) fn check_start(&self, offset: Offset) -> Result<(), ReadError> {
+        let (log_start, high_watermark) = (self.log_start, self.high_watermark);
+        if (log_start..=high_watermark).contains(&offset) {
+            return Ok(());
+        }
+        Err(ReadError::OutOfRange {
+            offset,
+            log_start,
+            high_watermark,
+        })
+    }
+
+    /// Durable tail runs that do not lie wholly below the log start.
+    fn readable_runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        let log_start = self.log_start;
+        self.durable_runs()
+            .filter(move |run| run.end_offset > log_start)
+    }
+
     fn segments_from(&self, offset: Offset) -> &[Arc<SegmentReader>] {
         &self.segments[self
             .segments
             .partition_point(|s| s.meta().end_offset <= offset)..]
     }
 
-    fn cut_tail(&self, mut offset: Offset, max_bytes: u64, at_least_one: bool) -> Vec<Span> {
+    fn cut_tail(&self, mut wanted: Range<Offset>, max_bytes: u64, at_least_one: bool) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         let mut left = max_bytes;
-        let from = self.runs.partition_point(|run| run.end_offset <= offset);
+        let from = self
+            .runs
+            .partition_point(|run| run.end_offset <= wanted.start);
         // A slot is synced whole, so a run lies wholly below the high watermark or above it.
         let durable = self
             .runs
             .range(from..)
             .take_while(|run| run.end_offset <= self.high_watermark);
         for run in durable {
-            let Some(span) = run.cut(offset, left, at_least_one && spans.is_empty()) else {
+            let at_least_one = at_least_one && spans.is_empty();
+            let Some(span) = run.cut(wanted.clone(), left, at_least_one) else {
                 break;
             };
             left = left.saturating_sub(u64::from(span.len));
-            offset = span.next_offset;
-            let run_ended = offset == run.end_offset;
+            wanted.start = span.next_offset;
+            let run_ended = wanted.start == run.end_offset;
             spans.push(span);
             if !run_ended {
                 break;

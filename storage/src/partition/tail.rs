@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::ids::{Offset, Timestamp};
-use crate::wal::{SlotPlace, WalFile};
+use crate::wal::{FooterEntry, SlotError, SlotPlace, WalFile, read_footer_of};
 
 /// A written slot that some partition still needs.
 pub struct Slot {
@@ -49,6 +50,12 @@ impl Slot {
 
     pub fn is_in(&self, file: &Arc<WalFile>) -> bool {
         Arc::ptr_eq(&self.file, file)
+    }
+
+    /// What its footer lists, or what is wrong with it.
+    pub fn entries(&self) -> io::Result<Result<Vec<FooterEntry>, SlotError>> {
+        let read = |bytes: &mut [u8], from: u64| self.file.read_exact_at(bytes, self.pos + from);
+        read_footer_of(self.number, read)
     }
 
     fn memory(&self) -> Option<Bytes> {
@@ -165,21 +172,21 @@ impl Run {
         self.span(0, self.batches.len())
     }
 
-    /// Whole batches from the one that holds `offset` on, within `max_bytes`; with `at_least_one`
-    /// the first is there however large it is. `None` if nothing fits.
-    pub fn cut(&self, offset: Offset, max_bytes: u64, at_least_one: bool) -> Option<Span> {
-        let delta = offset - self.first_offset;
-        let from = self
-            .batches
-            .partition_point(|batch| i64::from(batch.last_delta) < delta);
-        let start = u64::from(self.batches.get(from)?.pos);
-        let rest = &self.batches[from..];
+    /// Whole batches from the one that holds the first of the offsets `wanted` on, those that end
+    /// within them, within `max_bytes`; with `at_least_one` the first of these is there however large
+    /// it is. `None` if nothing fits.
+    pub fn cut(&self, wanted: Range<Offset>, max_bytes: u64, at_least_one: bool) -> Option<Span> {
+        let below = |offset: Offset| {
+            let delta = offset - self.first_offset;
+            self.batches
+                .partition_point(|batch| i64::from(batch.last_delta) < delta)
+        };
+        let (from, to) = (below(wanted.start), below(wanted.end));
+        let rest = self.batches.get(from..to)?;
+        let start = u64::from(rest.first()?.pos);
         // The batch after a candidate begins where the candidate ends.
-        let ends = rest
-            .iter()
-            .skip(1)
-            .map(|batch| batch.pos)
-            .chain([self.end_pos]);
+        let end = self.batches.get(to).map_or(self.end_pos, |batch| batch.pos);
+        let ends = rest.iter().skip(1).map(|batch| batch.pos).chain([end]);
         let fitting = ends
             .take_while(|end| u64::from(*end) - start <= max_bytes)
             .count();
@@ -232,9 +239,11 @@ impl Span {
             return Ok(bytes);
         }
         let mut bytes = vec![0; self.len as usize];
-        self.slot
-            .file
-            .read_exact_at(&mut bytes, self.slot.pos + u64::from(self.pos))?;
+        let pos = self.slot.pos + u64::from(self.pos);
+        self.slot.file.read_exact_at(&mut bytes, pos)?;
+        // Whoever reads so far back goes on from here, while this is on its way to him.
+        let len = u64::from(self.len);
+        self.slot.file.will_need(pos + len, len);
         Ok(bytes.into())
     }
 }

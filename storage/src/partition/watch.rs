@@ -15,26 +15,26 @@ pub trait Watch: Send + Sync {
 pub struct WatchId(u64);
 
 #[derive(Default)]
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     next: AtomicU64,
     list: Mutex<Vec<(u64, Arc<dyn Watch>)>>,
 }
 
 impl Watchers {
-    pub(super) fn add(&self, watch: Arc<dyn Watch>) -> WatchId {
+    pub(crate) fn add(&self, watch: Arc<dyn Watch>) -> WatchId {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.list.lock().push((id, watch));
         WatchId(id)
     }
 
-    pub(super) fn remove(&self, WatchId(id): WatchId) {
+    pub(crate) fn remove(&self, WatchId(id): WatchId) {
         let mut list = self.list.lock();
         if let Some(at) = list.iter().position(|(other, _)| *other == id) {
             list.swap_remove(at);
         }
     }
 
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         for (_, watch) in self.list.lock().iter() {
             watch.moved();
         }

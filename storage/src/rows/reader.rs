@@ -9,13 +9,10 @@ use parking_lot::Mutex;
 use super::cut::{self, Piece, ProjectError, ProjectedMessage};
 use super::layout::BlockLayout;
 use super::{FORMAT_VERSION, Projection, RowsBlock, RowsMeta, Shape};
-use crate::disk::DiskFile;
 use crate::ids::{Offset, PartitionId};
 use crate::segment::lru::Lru;
+use crate::segment::named::NamedFile;
 use crate::segment::{FileId, ReadError, SegmentCache};
-
-/// Bytes read at a time by [`RowsReader::verify`].
-const VERIFY_CHUNK: u64 = 1 << 20;
 
 /// Headers of blocks shared by all readers, bounded; files are those of the segments' cache. One
 /// per broker.
@@ -129,25 +126,12 @@ impl RowsReader {
         for block in &self.meta.blocks {
             self.read(block, &all)?;
         }
-        let file = self.file(self.meta.base_offset)?;
-        let (mut pos, mut crc) = (0, 0);
-        while pos < self.meta.file_len {
-            let len = VERIFY_CHUNK.min(self.meta.file_len - pos);
-            let mut chunk = vec![0; len as usize];
-            file.read_exact_at(&mut chunk, pos)
-                .map_err(|source| self.io(source))?;
-            crc = crc32c::crc32c_append(crc, &chunk);
-            pos += len;
-        }
-        if crc == self.meta.file_crc {
-            Ok(())
-        } else {
-            Err(self.corrupt(self.meta.base_offset, "the file does not match its crc"))
-        }
+        self.named().verify(self.meta.base_offset)
     }
 
     fn load(&self, block: &RowsBlock, shape: &Shape) -> Result<BlockLayout, ReadError> {
-        let corrupt = |what| self.corrupt(block.base_offset, what);
+        let named = self.named();
+        let corrupt = |what| named.corrupt(block.base_offset, what);
         let header_len = u64::from(block.header_len);
         let end = block
             .pos
@@ -156,10 +140,10 @@ impl RowsReader {
         if end.is_none_or(|end| end > self.meta.file_len) {
             return Err(corrupt("a block lies outside the file"));
         }
-        let file = self.file(block.base_offset)?;
+        let file = named.open(block.base_offset)?;
         let mut header = vec![0; header_len as usize];
         file.read_exact_at(&mut header, block.pos)
-            .map_err(|source| self.io(source))?;
+            .map_err(|source| named.io(source))?;
         if crc32c::crc32c(&header) != block.header_crc {
             return Err(corrupt("a block's header does not match its crc"));
         }
@@ -180,7 +164,7 @@ impl RowsReader {
         &self,
         block: &RowsBlock,
     ) -> Result<impl Fn(std::ops::Range<u64>) -> Piece + use<>, ReadError> {
-        let file = self.file(block.base_offset)?;
+        let file = self.named().open(block.base_offset)?;
         // Inside the file, or the block's header would not have been read.
         let body = block.pos + u64::from(block.header_len);
         Ok(move |range: std::ops::Range<u64>| Piece::File {
@@ -190,51 +174,26 @@ impl RowsReader {
         })
     }
 
-    /// The open file, proved to be as long as the manifest says. `offset` names the place in errors.
-    fn file(&self, offset: Offset) -> Result<Arc<dyn DiskFile>, ReadError> {
-        let version = self.meta.format_version;
-        if version > FORMAT_VERSION {
-            return Err(ReadError::TooNew {
-                path: self.meta.file.path(),
-                version,
-            });
+    fn named(&self) -> NamedFile<'_> {
+        NamedFile {
+            cache: &self.cache.files,
+            partition: self.partition,
+            file: self.meta.file,
+            version: self.meta.format_version,
+            newest_version: FORMAT_VERSION,
+            len: self.meta.file_len,
+            crc: self.meta.file_crc,
         }
-        let file = self
-            .cache
-            .files
-            .file(self.meta.file)
-            .map_err(|source| self.io(source))?;
-        let len = file.len().map_err(|source| self.io(source))?;
-        if len != self.meta.file_len {
-            return Err(self.corrupt(offset, "the file has another length than the manifest says"));
-        }
-        Ok(file)
     }
 
     fn failed(&self, block: &RowsBlock, error: ProjectError) -> ReadError {
+        let named = self.named();
         match error {
-            ProjectError::Io(source) => self.io(source),
-            ProjectError::Layout(error) => self.corrupt(block.base_offset, error.0),
+            ProjectError::Io(source) => named.io(source),
+            ProjectError::Layout(error) => named.corrupt(block.base_offset, error.0),
             ProjectError::Encode(error) => {
-                self.io(std::io::Error::new(ErrorKind::InvalidData, error))
+                named.io(std::io::Error::new(ErrorKind::InvalidData, error))
             }
-        }
-    }
-
-    fn io(&self, source: std::io::Error) -> ReadError {
-        ReadError::Io {
-            path: self.meta.file.path(),
-            partition: self.partition,
-            source,
-        }
-    }
-
-    fn corrupt(&self, offset: Offset, what: &'static str) -> ReadError {
-        ReadError::Corrupt {
-            path: self.meta.file.path(),
-            partition: self.partition,
-            offset,
-            what,
         }
     }
 }

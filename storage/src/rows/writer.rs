@@ -7,10 +7,11 @@ use arrow_ipc::Block;
 use arrow_schema::Schema;
 
 use super::{EncodedBlock, FORMAT_VERSION, MIN_READER, RowsBlock, RowsMeta, Shape};
+use crate::directory::SEGMENTS;
 use crate::disk::Disk;
 use crate::ids::{Offset, PartitionId};
-use crate::segment::sink::Sink;
 use crate::segment::{FileId, ipc};
+use crate::sink::Sink;
 
 /// Why a rows file could not be written. It then has no final name.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,7 @@ impl RowsWriter {
     ) -> Result<Self, WriteError> {
         let fail = |source| WriteError::Io { file, source };
         let schema = file_schema(&shape, partition, schema_id);
-        let mut sink = Sink::create(disk, file).map_err(fail)?;
+        let mut sink = Sink::create(disk, SEGMENTS, file).map_err(fail)?;
         sink.put(ipc::HEAD).map_err(fail)?;
         sink.put(&ipc::schema_message(&schema)).map_err(fail)?;
         let meta = RowsMeta {

@@ -3,11 +3,12 @@
 use std::io;
 
 use arrow_ipc::Block;
+use tidelog_records::BatchHeader;
 
 use super::layout::{self, pad8};
-use super::sink::Sink;
 use super::{BlockMeta, SegmentKind, StoredBatch, ipc};
 use crate::ids::PartitionId;
+use crate::sink::Sink;
 
 /// Writes `batches` (not empty, all of `partition`, in offset order) as one block. Answers what the
 /// manifest and what the Arrow footer say about it.
@@ -40,7 +41,7 @@ pub(super) fn write(
     let meta = BlockMeta {
         base_offset: headers().next().map_or(0, |h| h.base_offset),
         end_offset: headers().next_back().map_or(0, |h| h.last_offset() + 1),
-        max_timestamp: headers().map(|h| h.max_timestamp).max().unwrap_or(-1),
+        max_timestamp: headers().map(max_timestamp).max().unwrap_or(-1),
         rows: rows as u32,
         index_pos,
         index_len: index.len() as u64,
@@ -72,7 +73,7 @@ fn row_index(batches: &[StoredBatch]) -> Vec<u8> {
     let headers = || batches.iter().map(|batch| &batch.header);
     column(&mut out, headers().map(|h| h.base_offset.to_le_bytes()));
     column(&mut out, headers().map(|h| h.last_offset().to_le_bytes()));
-    column(&mut out, headers().map(|h| h.max_timestamp.to_le_bytes()));
+    column(&mut out, headers().map(|h| max_timestamp(h).to_le_bytes()));
     column(&mut out, headers().map(|h| h.producer_id.to_le_bytes()));
     column(&mut out, headers().map(|h| h.producer_epoch.to_le_bytes()));
     column(&mut out, headers().map(|h| h.base_sequence.to_le_bytes()));
@@ -91,6 +92,14 @@ fn row_index(batches: &[StoredBatch]) -> Vec<u8> {
         std::iter::once(0).chain(ends).map(i64::to_le_bytes),
     );
     out
+}
+
+/// The largest timestamp of a record: a batch that compaction emptied has none.
+fn max_timestamp(header: &BatchHeader) -> i64 {
+    match header.record_count {
+        0 => -1,
+        _ => header.max_timestamp,
+    }
 }
 
 fn column<const N: usize>(out: &mut Vec<u8>, values: impl Iterator<Item = [u8; N]>) {

@@ -91,7 +91,10 @@ pub fn merge(
     inputs: &[Arc<SegmentMeta>],
     output: FileId,
 ) -> Result<SegmentMeta, MergeError> {
-    let from = inputs.first().ok_or(MergeError::Nothing)?.base_offset;
+    let [first, .., last] = inputs else {
+        return Err(MergeError::Nothing);
+    };
+    let from = first.base_offset;
     let mut writer = SegmentWriter::own(disk, output, partition, from)?;
     for input in inputs {
         let reader = SegmentReader::new(Arc::clone(cache), partition, Arc::clone(input));
@@ -99,6 +102,8 @@ pub fn merge(
             writer.push(batch?)?;
         }
     }
+    // Compaction may have left none of the last one's last batches.
+    writer.cover_to(last.end_offset);
     let (_, meta) = writer.finish()?.pop().ok_or(MergeError::Nothing)?;
     Ok(meta)
 }

@@ -48,7 +48,7 @@ pub struct SegmentMeta {
     /// Smallest first timestamp of a batch, -1 if none has one.
     #[n(7)]
     pub min_timestamp: Timestamp,
-    /// Largest timestamp, -1 if no batch has one.
+    /// Largest timestamp, -1 if no batch has one. An empty batch counts, too, so that it expires.
     #[n(8)]
     pub max_timestamp: Timestamp,
     /// Base offset of the first batch that holds `max_timestamp`.

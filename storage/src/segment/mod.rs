@@ -27,8 +27,8 @@ mod layout;
 pub(crate) mod lru;
 pub mod merge;
 mod meta;
+pub(crate) mod named;
 mod reader;
-pub(crate) mod sink;
 #[cfg(test)]
 pub(crate) mod testing;
 mod writer;
@@ -40,7 +40,8 @@ pub use cache::SegmentCache;
 pub use file::{DIRECTORY, FileId, list, prepare, remove};
 pub use layout::BLOCK_BYTES_MAX;
 pub use meta::{BlockMeta, EpochStart, SegmentKind, SegmentMeta};
-pub use reader::{Batches, FileRange, ReadError, SegmentReader};
+pub use named::ReadError;
+pub use reader::{Batches, FileRange, SegmentReader};
 pub use writer::{SegmentWriter, WriteError};
 
 /// An encapsulated Arrow IPC schema message, as a stream of record batches begins with.

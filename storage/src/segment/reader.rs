@@ -1,37 +1,16 @@
 //! Reads one partition's part of a segment file, lazily and without its Arrow footer.
 
-use std::io::{self, ErrorKind};
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::index::{Row, RowIndex};
+use super::named::{NamedFile, ReadError, read_vec};
 use super::{BlockMeta, SegmentCache, SegmentMeta, StoredBatch, layout};
 use crate::disk::DiskFile;
 use crate::ids::{Offset, PartitionId, Timestamp};
-
-/// Bytes read at a time by [`SegmentReader::verify`].
-const VERIFY_CHUNK: u64 = 1 << 20;
-
-/// Why bytes of a segment cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("reading {path} for {partition}: {source}")]
-    Io {
-        path: String,
-        partition: PartitionId,
-        source: io::Error,
-    },
-    #[error("{path} is corrupt at offset {offset} of {partition}: {what}")]
-    Corrupt {
-        path: String,
-        partition: PartitionId,
-        offset: Offset,
-        what: &'static str,
-    },
-    #[error("{path} has format version {version}, which this build cannot read")]
-    TooNew { path: String, version: u16 },
-}
 
 /// Whole batches side by side in a file.
 #[derive(Clone)]
@@ -49,7 +28,10 @@ pub struct FileRange {
 impl FileRange {
     /// Reads all of it. Nothing is checked here: each batch carries its producer's crc.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        read_vec(&*self.file, self.pos, self.len)
+        let bytes = read_vec(&*self.file, self.pos, self.len)?;
+        // The reader goes on from here, while this is on its way to him.
+        self.file.will_need(self.pos + self.len, self.len);
+        Ok(bytes)
     }
 }
 
@@ -75,27 +57,28 @@ impl SegmentReader {
         &self.meta
     }
 
-    /// Whole batches from the one that holds `offset` (or, in a gap, the next one), at most
-    /// `max_bytes` of them and not past their block. If the first batch alone is larger, the answer
-    /// is that batch when `at_least_one` is set, else a range of no bytes. `None`: no batch at or
-    /// after `offset`.
+    /// Whole batches from the one that holds the first of the offsets `wanted` (or, in a gap, the
+    /// next one) on, those that end within them: at most `max_bytes` and not past their block. If the
+    /// first batch alone is larger, the answer is that batch when `at_least_one` is set, else a range
+    /// of no bytes; so it is if the first batch ends behind `wanted`. `None`: no batch from there on.
     pub fn locate(
         &self,
-        offset: Offset,
+        wanted: Range<Offset>,
         max_bytes: u64,
         at_least_one: bool,
     ) -> Result<Option<FileRange>, ReadError> {
-        let Some(block) = self.blocks_from(offset).first() else {
+        let Some(block) = self.blocks_from(wanted.start).first() else {
             return Ok(None);
         };
         let index = self.index(block)?;
-        let rows = &index.rows()[index.find(offset)..];
-        let Some(first) = rows.first() else {
+        let from = index.find(wanted.start);
+        let Some(first) = index.rows().get(from) else {
             return Ok(None);
         };
+        let rows = &index.rows()[from..index.find(wanted.end).max(from)];
         let fitting = rows.partition_point(|row| row.end - first.start <= max_bytes);
         let count = if at_least_one {
-            fitting.max(1)
+            fitting.max(1).min(rows.len())
         } else {
             fitting
         };
@@ -137,19 +120,7 @@ impl SegmentReader {
     pub fn verify(&self) -> Result<(), ReadError> {
         self.batches(self.meta.base_offset)
             .try_for_each(|batch| batch.map(drop))?;
-        let file = self.file(self.meta.base_offset)?;
-        let (mut pos, mut crc) = (0, 0);
-        while pos < self.meta.file_len {
-            let len = VERIFY_CHUNK.min(self.meta.file_len - pos);
-            let chunk = read_vec(&*file, pos, len).map_err(|source| self.io(source))?;
-            crc = crc32c::crc32c_append(crc, &chunk);
-            pos += len;
-        }
-        if crc == self.meta.file_crc {
-            Ok(())
-        } else {
-            Err(self.corrupt(self.meta.base_offset, "the file does not match its crc"))
-        }
+        self.named().verify(self.meta.base_offset)
     }
 
     /// The blocks that end after `offset`.
@@ -158,24 +129,16 @@ impl SegmentReader {
         &blocks[blocks.partition_point(|block| block.end_offset <= offset)..]
     }
 
-    /// The open file, proved to be as long as the manifest says. `offset` names the place in errors.
-    fn file(&self, offset: Offset) -> Result<Arc<dyn DiskFile>, ReadError> {
-        let version = self.meta.format_version;
-        if version > layout::FORMAT_VERSION {
-            return Err(ReadError::TooNew {
-                path: self.meta.file.path(),
-                version,
-            });
+    fn named(&self) -> NamedFile<'_> {
+        NamedFile {
+            cache: &self.cache,
+            partition: self.partition,
+            file: self.meta.file,
+            version: self.meta.format_version,
+            newest_version: layout::FORMAT_VERSION,
+            len: self.meta.file_len,
+            crc: self.meta.file_crc,
         }
-        let file = self
-            .cache
-            .file(self.meta.file)
-            .map_err(|source| self.io(source))?;
-        let len = file.len().map_err(|source| self.io(source))?;
-        if len != self.meta.file_len {
-            return Err(self.corrupt(offset, "the file has another length than the manifest says"));
-        }
-        Ok(file)
     }
 
     fn index(&self, block: &BlockMeta) -> Result<Arc<RowIndex>, ReadError> {
@@ -191,30 +154,30 @@ impl SegmentReader {
         // Checked here, once, for every range that the index leads to.
         self.check_inside(block, block.data_pos, block.data_len)?;
         let bytes = self.read(block, block.index_pos, block.index_len)?;
-        RowIndex::parse(&bytes, block).map_err(|what| self.corrupt(block.base_offset, what))
+        RowIndex::parse(&bytes, block).map_err(|what| self.named().corrupt(block.base_offset, what))
     }
 
     /// Reads bytes that the manifest says belong to `block`; nothing is allocated for what the file
     /// does not have.
     fn read(&self, block: &BlockMeta, pos: u64, len: u64) -> Result<Vec<u8>, ReadError> {
         self.check_inside(block, pos, len)?;
-        let file = self.file(block.base_offset)?;
-        read_vec(&*file, pos, len).map_err(|source| self.io(source))
+        let named = self.named();
+        let file = named.open(block.base_offset)?;
+        read_vec(&*file, pos, len).map_err(|source| named.io(source))
     }
 
     fn check_inside(&self, block: &BlockMeta, pos: u64, len: u64) -> Result<(), ReadError> {
         match pos.checked_add(len) {
             Some(end) if end <= self.meta.file_len => Ok(()),
-            _ => Err(self.corrupt(block.base_offset, "a block lies outside the file")),
+            _ => Err(self
+                .named()
+                .corrupt(block.base_offset, "a block lies outside the file")),
         }
     }
 
     /// The file range of `rows`, which begin with `first` or are none.
     fn range(&self, block: &BlockMeta, rows: &[Row], first: &Row) -> Result<FileRange, ReadError> {
-        let file = self
-            .cache
-            .file(self.meta.file)
-            .map_err(|source| self.io(source))?;
+        let file = self.named().cached()?;
         let end = rows.last().map_or(first.start, |row| row.end);
         let next_offset = rows
             .last()
@@ -227,23 +190,6 @@ impl SegmentReader {
             base_offset: first.base_offset,
             next_offset,
         })
-    }
-
-    fn io(&self, source: io::Error) -> ReadError {
-        ReadError::Io {
-            path: self.meta.file.path(),
-            partition: self.partition,
-            source,
-        }
-    }
-
-    fn corrupt(&self, offset: Offset, what: &'static str) -> ReadError {
-        ReadError::Corrupt {
-            path: self.meta.file.path(),
-            partition: self.partition,
-            offset,
-            what,
-        }
     }
 }
 
@@ -300,7 +246,9 @@ impl SegmentReader {
         let index = self.load_index(block)?;
         let data = Bytes::from(self.read(block, block.data_pos, block.data_len)?);
         if crc32c::crc32c(&data) != block.data_crc {
-            return Err(self.corrupt(block.base_offset, "the batches do not match their crc"));
+            return Err(self
+                .named()
+                .corrupt(block.base_offset, "the batches do not match their crc"));
         }
         let next_row = index.find(from);
         Ok(LoadedBlock {
@@ -317,13 +265,9 @@ impl SegmentReader {
             .filter(|batch| {
                 i64::from(batch.header.last_offset_delta) == row.last_offset - row.base_offset
             })
-            .ok_or_else(|| self.corrupt(row.base_offset, "the batch contradicts its row"))
+            .ok_or_else(|| {
+                self.named()
+                    .corrupt(row.base_offset, "the batch contradicts its row")
+            })
     }
-}
-
-fn read_vec(file: &dyn DiskFile, pos: u64, len: u64) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, pos)?;
-    Ok(bytes)
 }

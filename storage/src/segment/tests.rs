@@ -306,7 +306,7 @@ fn holding(batches: &[StoredBatch], offset: i64) -> impl Iterator<Item = &Stored
 }
 
 fn check_locate(reader: &SegmentReader, batches: &[StoredBatch], offset: i64, max: u64, one: bool) {
-    let found = reader.locate(offset, max, one).unwrap();
+    let found = reader.locate(offset..i64::MAX, max, one).unwrap();
     let mut expected = holding(batches, offset);
     let Some(range) = found else {
         return assert!(expected.next().is_none());
@@ -366,7 +366,7 @@ fn every_flipped_byte_is_noticed_and_named() {
         for (batch, expected) in reader.batches(40).zip(&batches) {
             assert!(batch.is_err() || batch.unwrap() == *expected, "byte {byte}");
         }
-        let _ = reader.locate(41, 1_000, true);
+        let _ = reader.locate(41..i64::MAX, 1_000, true);
         disk.flip_bit(&FILE.path(), byte);
     }
 }
@@ -422,7 +422,7 @@ fn read_everything(disk: &SimDisk, meta: &SegmentMeta) {
     let reader = reader(disk, partition(1, 0), meta);
     for offset in [0, 7, 19, 20, i64::MAX] {
         let _ = reader
-            .locate(offset, 500, true)
+            .locate(offset..i64::MAX, 500, true)
             .map(|range| range.map(|range| range.read()));
         let _ = reader.find_timestamp(1_010, offset);
         let _ = reader.batches(offset).count();
@@ -480,15 +480,15 @@ fn the_cache_forgets_removed_files() {
     let meta = Arc::new(write_own(&disk, 0, &run(0, 2, 1, 9)).unwrap());
     let cache = Arc::new(SegmentCache::new(Arc::new(disk.clone()), 4, 1 << 20));
     let reader = SegmentReader::new(Arc::clone(&cache), partition(1, 0), meta);
-    assert!(reader.locate(0, 100, true).unwrap().is_some());
+    assert!(reader.locate(0..i64::MAX, 100, true).unwrap().is_some());
     remove(&disk, FILE).unwrap();
     assert!(
-        reader.locate(0, 100, true).unwrap().is_some(),
+        reader.locate(0..i64::MAX, 100, true).unwrap().is_some(),
         "still open, still indexed"
     );
     cache.forget(FILE);
     assert!(matches!(
-        reader.locate(0, 100, true),
+        reader.locate(0..i64::MAX, 100, true),
         Err(ReadError::Io { .. })
     ));
 }

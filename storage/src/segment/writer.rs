@@ -12,10 +12,11 @@ use arrow_schema::Schema;
 use tidelog_records::BatchHeader;
 
 use super::layout::{self, BLOCK_BYTES_MAX, FORMAT_VERSION};
-use super::sink::Sink;
 use super::{EpochStart, FileId, SegmentKind, SegmentMeta, StoredBatch, block, ipc};
+use crate::directory::SEGMENTS;
 use crate::disk::Disk;
 use crate::ids::{Offset, PartitionId};
+use crate::sink::Sink;
 
 /// Why a segment could not be written. The file then has no final name.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,14 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Lets the partition being written cover offsets up to `end`, where that is behind its last
+    /// batch: offsets whose batches are gone. Call it last; `finish` or `begin` follows.
+    pub fn cover_to(&mut self, end: Offset) {
+        if let Some(part) = &mut self.part {
+            part.meta.end_offset = part.meta.end_offset.max(end);
+        }
+    }
+
     /// Writes the footer, makes the file durable, then its name. Answers one meta per partition
     /// that got a batch.
     pub fn finish(mut self) -> Result<Vec<(PartitionId, SegmentMeta)>, WriteError> {
@@ -136,7 +145,7 @@ impl SegmentWriter {
     ) -> Result<Self, WriteError> {
         let schema = layout::schema(kind, owner);
         let fail = |source| WriteError::Io { file, source };
-        let mut sink = Sink::create(disk, file).map_err(fail)?;
+        let mut sink = Sink::create(disk, SEGMENTS, file).map_err(fail)?;
         sink.put(ipc::HEAD).map_err(fail)?;
         sink.put(&ipc::schema_message(&schema)).map_err(fail)?;
         Ok(Self {
@@ -242,9 +251,10 @@ impl Part {
     }
 }
 
-/// Under LogAppendTime the broker's clock stands in the max timestamp only.
+/// Under LogAppendTime, and where compaction stamped a delete horizon, only the max timestamp is one
+/// of a record.
 fn first_timestamp(header: &BatchHeader) -> i64 {
-    if header.is_log_append_time() {
+    if header.is_log_append_time() || header.delete_horizon().is_some() {
         header.max_timestamp
     } else {
         header.base_timestamp

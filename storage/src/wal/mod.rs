@@ -1,4 +1,4 @@
-//! The write-ahead log: one per process start, shared by all partitions.
+//! The write-ahead log, shared by all partitions: one chain of slots through all incarnations.
 //!
 //! ```text
 //! appends ─▶ SlotBuilder ─▶ WalWriter ─▶ WalPool's files ─▶ WalSyncer ─▶ acknowledged
@@ -14,5 +14,5 @@ mod writer;
 
 pub use pool::{TakeError, WalFile, WalOptions, WalPool};
 pub use scan::{Chain, Found, SlotRead, scan};
-pub use slot::{EntryKind, FooterEntry, SlotBuilder, slot_len};
-pub use writer::{Resume, SlotPlace, WalSyncer, WalWriter};
+pub use slot::{EntryKind, FooterEntry, Placed, SlotBuilder, SlotError, read_footer_of, slot_len};
+pub use writer::{ChainEnd, SlotPlace, WalSyncer, WalWriter};

@@ -4,12 +4,14 @@
 //! under way) holds the file's `Arc`; files leave strictly oldest first, once nobody does. A file
 //! that left is *drained*: its slots may still be named by the low slot of a synced slot, so it is
 //! *free* for new slots only when a higher low slot is durable. Names say nothing: recovery goes by
-//! the slots inside.
+//! the slots inside. A file in which a sync failed is *suspect*: what it holds that earlier syncs
+//! covered is read as ever, but nothing is written to it again. So is one that could not be opened or
+//! removed.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -36,6 +38,7 @@ pub struct WalFile {
     /// Number of the first slot in it.
     pub first_slot: u64,
     last_slot: AtomicU64,
+    is_suspect: AtomicBool,
     writer: Arc<dyn DiskFile>,
     reader: Arc<dyn DiskFile>,
 }
@@ -44,6 +47,11 @@ impl WalFile {
     /// Reads bytes of a slot by their position in the file.
     pub fn read_exact_at(&self, buf: &mut [u8], pos: u64) -> io::Result<()> {
         self.reader.read_exact_at(buf, pos)
+    }
+
+    /// See [`DiskFile::will_need`].
+    pub fn will_need(&self, pos: u64, len: u64) {
+        self.reader.will_need(pos, len.min(self.len.saturating_sub(pos)));
     }
 
     pub(super) fn write_slot(&self, number: u64, bytes: &[u8], pos: u64) -> io::Result<()> {
@@ -80,11 +88,18 @@ struct Spare {
     len: u64,
 }
 
+/// A file that left the live queue.
+struct Drained {
+    spare: Spare,
+    /// Usable once the durable low slot is this.
+    needed: u64,
+    is_suspect: bool,
+}
+
 #[derive(Default)]
 struct Files {
     live: VecDeque<Arc<WalFile>>,
-    /// Left the live queue; usable once the durable low slot passed the number given.
-    drained: Vec<(Spare, u64)>,
+    drained: Vec<Drained>,
     free: Vec<Spare>,
     /// Bytes of all of them.
     total_bytes: u64,
@@ -144,7 +159,11 @@ impl WalPool {
         };
         let mut files = self.files.lock();
         files.total_bytes += len;
-        files.drained.push((spare, low_slot_needed));
+        files.drained.push(Drained {
+            spare,
+            needed: low_slot_needed,
+            is_suspect: false,
+        });
         Ok(())
     }
 
@@ -158,15 +177,24 @@ impl WalPool {
     ) -> Result<Arc<WalFile>, TakeError> {
         let mut files = self.files.lock();
         let fitting = files.free.iter().position(|spare| spare.len >= min_len);
-        let name = match fitting {
-            Some(at) => files.free.swap_remove(at).name,
-            None => self.make_room(&mut files, min_len, budget)?.name,
+        let spare = match fitting {
+            Some(at) => files.free.swap_remove(at),
+            None => self.make_room(&mut files, min_len, budget)?,
         };
-        let file = self
-            .open_file(&name, first_slot)
-            .map_err(TakeError::NoSpace)?;
-        files.live.push_back(Arc::clone(&file));
-        Ok(file)
+        match self.open_file(&spare.name, first_slot) {
+            Ok(file) => {
+                files.live.push_back(Arc::clone(&file));
+                Ok(file)
+            }
+            Err(error) => {
+                files.drained.push(Drained {
+                    spare,
+                    needed: 0,
+                    is_suspect: true,
+                });
+                Err(TakeError::NoSpace(error))
+            }
+        }
     }
 
     /// Makes one free file ahead of need, if there is none and the budget allows it.
@@ -199,12 +227,13 @@ impl WalPool {
             name: format!("{:08}.wal", files.next_name),
             len,
         };
+        // Before the attempt: a failed one may leave the name taken.
+        files.next_name += 1;
         let made = self
             .disk
             .create_zeroed(&path(&spare.name), len)
             .and_then(|()| self.disk.sync_dir(WAL_DIR));
         made.map_err(TakeError::NoSpace)?;
-        files.next_name += 1;
         files.total_bytes += len;
         Ok(spare)
     }
@@ -219,6 +248,7 @@ impl WalPool {
             len,
             first_slot,
             last_slot,
+            is_suspect: AtomicBool::new(false),
             writer,
             reader,
         }))
@@ -232,35 +262,67 @@ impl WalPool {
             let Some(file) = files.live.pop_front() else {
                 break;
             };
-            let needed = file.last_slot.load(Ordering::Acquire) + 1;
-            files.drained.push((
-                Spare {
+            files.drained.push(Drained {
+                spare: Spare {
                     name: file.name.clone(),
                     len: file.len,
                 },
-                needed,
-            ));
+                needed: file.last_slot.load(Ordering::Acquire) + 1,
+                is_suspect: file.is_suspect.load(Ordering::Relaxed),
+            });
         }
-        files.live.front().map_or(next_slot, |file| file.first_slot)
+        // Not always the front's: a file of slots that were cut off may be in use a little longer.
+        let first_slots = files.live.iter().map(|file| file.first_slot);
+        first_slots.min().unwrap_or(next_slot)
     }
 
-    /// Tells that a slot carrying `low_slot` is durable: drained files below it become free.
-    pub fn low_slot_is_durable(&self, low_slot: u64) -> io::Result<()> {
+    /// Tells that a slot carrying `low_slot` is durable: drained files below it become free, or go.
+    pub fn low_slot_is_durable(&self, low_slot: u64) {
         let mut files = self.files.lock();
         let (ready, waiting): (Vec<_>, Vec<_>) = files
             .drained
             .drain(..)
-            .partition(|(_, needed)| *needed <= low_slot);
+            .partition(|file| file.needed <= low_slot);
         files.drained = waiting;
-        for (spare, _) in ready {
-            let oversized = spare.len != self.options.file_bytes;
-            if oversized || files.total_bytes > self.options.budget_bytes {
-                self.disk.remove(&path(&spare.name))?;
-                files.total_bytes -= spare.len;
-            } else {
-                files.free.push(spare);
+        for mut file in ready {
+            let oversized = file.spare.len != self.options.file_bytes;
+            if !oversized && !file.is_suspect && files.total_bytes <= self.options.budget_bytes {
+                files.free.push(file.spare);
+            } else if let Err(error) = self.remove(&mut files, &file.spare) {
+                tracing::warn!(file = file.spare.name, %error, "a WAL file could not be removed");
+                file.is_suspect = true;
+                files.drained.push(file);
             }
         }
+    }
+
+    /// The log is cut at slot `end`, and nobody writes to it now: files with slots that no sync
+    /// covered, `synced_to` and beyond, become suspect; those with nothing but slots that were cut
+    /// off go.
+    pub fn cut(&self, end: u64, synced_to: u64) -> io::Result<()> {
+        let mut files = self.files.lock();
+        let unsynced = |file: &&Arc<WalFile>| file.last_slot.load(Ordering::Acquire) >= synced_to;
+        for file in files.live.iter().filter(unsynced) {
+            file.is_suspect.store(true, Ordering::Relaxed);
+        }
+        let holds_nothing =
+            |file: &mut Arc<WalFile>| file.first_slot >= end && Arc::strong_count(file) == 1;
+        while let Some(file) = files.live.pop_back_if(holds_nothing) {
+            let spare = Spare {
+                name: file.name.clone(),
+                len: file.len,
+            };
+            if let Err(error) = self.remove(&mut files, &spare) {
+                files.live.push_back(file);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, files: &mut Files, spare: &Spare) -> io::Result<()> {
+        self.disk.remove(&path(&spare.name))?;
+        files.total_bytes -= spare.len;
         Ok(())
     }
 
@@ -288,3 +350,6 @@ impl WalPool {
 pub(super) fn path(name: &str) -> String {
     format!("{WAL_DIR}/{name}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use super::pool::path;
 use super::slot::{
     FooterEntry, SLOT_HEADER_LEN, SlotError, SlotHeader, body_is_whole, read_footer,
 };
-use crate::disk::{BLOCK, Disk, DiskFile};
+use crate::disk::{BLOCK, Disk, DiskFile, WriteMode};
 use crate::ids::Incarnation;
 
 /// Bytes read at a time while walking small slots.
@@ -218,11 +218,21 @@ impl Chain {
         })
     }
 
-    /// Makes everything in the files durable: what replay saw must not vanish later.
-    pub fn sync(&self, disk: &dyn Disk) -> io::Result<()> {
-        for file in &self.files {
-            disk.open_write(&path(&file.name), crate::disk::WriteMode::Buffered)?
-                .sync()?;
+    /// Makes everything in the files durable: what replay saw must not vanish later. Slots below `end`
+    /// that no sync is known to have covered are written again before: the sync of the one who wrote
+    /// them may have failed, and a page cache that gave them up then still shows them.
+    pub fn sync(&self, disk: &dyn Disk, end: u64) -> io::Result<()> {
+        for (index, file) in self.files.iter().enumerate() {
+            let writer = disk.open_write(&path(&file.name), WriteMode::Buffered)?;
+            let doubtful = |slot: &&Found| {
+                slot.file == index && (self.known_synced..end).contains(&slot.header.number)
+            };
+            for slot in self.slots.iter().filter(doubtful) {
+                let mut bytes = vec![0; slot.header.slot_len as usize];
+                file.handle.read_exact_at(&mut bytes, slot.pos)?;
+                writer.write_all_at(&bytes, slot.pos)?;
+            }
+            writer.sync()?;
         }
         Ok(())
     }

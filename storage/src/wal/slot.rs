@@ -13,12 +13,16 @@
 //! - Every slot numbered below `synced_to` was synced before this slot was written.
 //! - No slot below `low_slot` is needed any more.
 
+use std::io;
+
 use bytes::Bytes;
+use tidelog_records::control::{Outcome, TxnMarker};
 use tidelog_records::{BatchHeader, HEADER_LEN as BATCH_HEADER_LEN};
 
 use super::buffer::AlignedBuf;
 use crate::disk::BLOCK;
 use crate::ids::{Incarnation, PartitionId, TopicId};
+use crate::producers::Entry;
 
 /// Bytes of a slot header.
 pub const SLOT_HEADER_LEN: usize = 128;
@@ -30,6 +34,12 @@ const MAGIC: u32 = u32::from_le_bytes(*b"TLSL");
 const FORMAT: u16 = 1;
 /// Oldest format version a reader must know to read what this build writes.
 const MIN_READER: u16 = 1;
+
+/// Bit of a footer entry's flags.
+const IMPORTED: u8 = 1;
+/// Where the batch header in a footer entry has the base sequence. A marker has none; its
+/// coordinator epoch stands there.
+const BASE_SEQUENCE_AT: std::ops::Range<usize> = 32 + 53..32 + 57;
 
 /// What an entry is. Numbers are stored; never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +53,8 @@ pub enum EntryKind {
     Close = 3,
     /// Reserved: the batch lies in a bucket.
     RemotePayload = 4,
-    /// Reserved: a transaction marker.
+    /// The control batch that ends a transaction, verbatim. What it says stands in the footer too,
+    /// so that replay need not open it.
     Marker = 5,
 }
 
@@ -110,6 +121,36 @@ pub struct FooterEntry {
     pub len: u32,
     /// The batch's own header; zeros for entries that are no batch.
     pub batch: BatchHeader,
+    /// What a marker says.
+    pub marker: Option<TxnMarker>,
+    /// It keeps the offset it had in another log: there may be a gap before it.
+    pub is_imported: bool,
+}
+
+impl FooterEntry {
+    /// True if its bytes are a record batch that lies here.
+    pub fn is_batch(&self) -> bool {
+        matches!(self.kind, EntryKind::Data | EntryKind::Marker)
+    }
+
+    /// What of it concerns producers.
+    pub fn of_producer(&self) -> Entry {
+        Entry {
+            header: self.batch,
+            marker: self.marker,
+        }
+    }
+}
+
+/// A batch and where it is put.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed<'a> {
+    pub batch: &'a [u8],
+    pub base_offset: i64,
+    pub leader_epoch: i32,
+    /// Of a transaction marker, which has no base sequence.
+    pub marker: Option<TxnMarker>,
+    pub is_imported: bool,
 }
 
 impl SlotHeader {
@@ -193,8 +234,26 @@ pub fn read_footer(header: &SlotHeader, footer: &[u8]) -> Result<Vec<FooterEntry
         .collect()
 }
 
+/// Reads the footer of slot `number` where it is known to lie; `read` takes positions from the slot's
+/// start.
+pub fn read_footer_of(
+    number: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<Result<Vec<FooterEntry>, SlotError>> {
+    let mut bytes = [0; SLOT_HEADER_LEN];
+    read(&mut bytes, 0)?;
+    let header = match SlotHeader::read(&bytes) {
+        Ok(header) if header.number == number => header,
+        Ok(_) => return Ok(Err(SlotError::NotASlot)),
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut footer = vec![0; header.footer_len()];
+    read(&mut footer, u64::from(header.footer_pos))?;
+    Ok(read_footer(&header, &footer))
+}
+
 fn read_entry(header: &SlotHeader, b: &[u8]) -> Result<FooterEntry, SlotError> {
-    let entry = FooterEntry {
+    let mut entry = FooterEntry {
         kind: EntryKind::from_id(b[0]).ok_or(SlotError::UnknownEntry(b[0]))?,
         partition: PartitionId {
             topic: TopicId(array_at(b, 4)),
@@ -203,7 +262,19 @@ fn read_entry(header: &SlotHeader, b: &[u8]) -> Result<FooterEntry, SlotError> {
         pos: u32_at(b, 24),
         len: u32_at(b, 28),
         batch: BatchHeader::read(&b[32..]).ok_or(SlotError::EntryBounds)?,
+        marker: None,
+        is_imported: b[2] & IMPORTED != 0,
     };
+    if entry.kind == EntryKind::Marker {
+        entry.marker = Some(TxnMarker {
+            outcome: match b[1] {
+                0 => Outcome::Abort,
+                _ => Outcome::Commit,
+            },
+            coordinator_epoch: entry.batch.base_sequence,
+        });
+        entry.batch.base_sequence = -1;
+    }
     let end = u64::from(entry.pos) + u64::from(entry.len);
     let inside = entry.pos as usize >= SLOT_HEADER_LEN && end <= u64::from(header.footer_pos);
     if inside {
@@ -249,27 +320,26 @@ impl SlotBuilder {
     }
 
     /// Adds a record batch under its final base offset and leader epoch; answers its position.
-    pub fn push_batch(
-        &mut self,
-        partition: PartitionId,
-        batch: &[u8],
-        base_offset: i64,
-        leader_epoch: i32,
-    ) -> u32 {
+    pub fn push_batch(&mut self, partition: PartitionId, placed: &Placed<'_>) -> u32 {
         let pos = self.buf.len();
-        self.buf.extend(batch);
-        let placed = &mut self.buf.as_mut_slice()[pos..];
-        tidelog_records::set_base_offset(placed, base_offset);
-        tidelog_records::set_leader_epoch(placed, leader_epoch);
+        self.buf.extend(placed.batch);
+        let batch = &mut self.buf.as_mut_slice()[pos..];
+        tidelog_records::set_base_offset(batch, placed.base_offset);
+        tidelog_records::set_leader_epoch(batch, placed.leader_epoch);
         let mut header = [0; BATCH_HEADER_LEN];
-        header.copy_from_slice(&placed[..BATCH_HEADER_LEN]);
-        self.push_footer(
-            EntryKind::Data,
-            partition,
-            pos as u32,
-            batch.len() as u32,
-            &header,
-        );
+        header.copy_from_slice(&batch[..BATCH_HEADER_LEN]);
+        let kind = match placed.marker {
+            Some(_) => EntryKind::Marker,
+            None => EntryKind::Data,
+        };
+        let len = placed.batch.len() as u32;
+        let mut entry = footer_entry(kind, partition, pos as u32, len, &header);
+        if let Some(marker) = placed.marker {
+            entry[1] = u8::from(marker.outcome == Outcome::Commit);
+            entry[BASE_SEQUENCE_AT].copy_from_slice(&marker.coordinator_epoch.to_be_bytes());
+        }
+        entry[2] = if placed.is_imported { IMPORTED } else { 0 };
+        self.push_footer(&entry);
         pos as u32
     }
 
@@ -281,31 +351,18 @@ impl SlotBuilder {
             topic: TopicId::default(),
             index: -1,
         };
-        self.push_footer(
+        let header = [0; BATCH_HEADER_LEN];
+        self.push_footer(&footer_entry(
             kind,
             nowhere,
             pos as u32,
             note.len() as u32,
-            &[0; BATCH_HEADER_LEN],
-        );
+            &header,
+        ));
     }
 
-    fn push_footer(
-        &mut self,
-        kind: EntryKind,
-        partition: PartitionId,
-        pos: u32,
-        len: u32,
-        batch_header: &[u8; BATCH_HEADER_LEN],
-    ) {
-        let mut entry = [0; FOOTER_ENTRY_LEN];
-        entry[0] = kind as u8;
-        entry[4..20].copy_from_slice(&partition.topic.0);
-        entry[20..24].copy_from_slice(&partition.index.to_le_bytes());
-        entry[24..28].copy_from_slice(&pos.to_le_bytes());
-        entry[28..32].copy_from_slice(&len.to_le_bytes());
-        entry[32..32 + BATCH_HEADER_LEN].copy_from_slice(batch_header);
-        self.footer.extend_from_slice(&entry);
+    fn push_footer(&mut self, entry: &[u8; FOOTER_ENTRY_LEN]) {
+        self.footer.extend_from_slice(entry);
         self.entry_count += 1;
     }
 
@@ -332,6 +389,23 @@ impl SlotBuilder {
         header.write(self.buf.as_mut_slice());
         (header, self.buf.into_bytes())
     }
+}
+
+fn footer_entry(
+    kind: EntryKind,
+    partition: PartitionId,
+    pos: u32,
+    len: u32,
+    batch_header: &[u8; BATCH_HEADER_LEN],
+) -> [u8; FOOTER_ENTRY_LEN] {
+    let mut entry = [0; FOOTER_ENTRY_LEN];
+    entry[0] = kind as u8;
+    entry[4..20].copy_from_slice(&partition.topic.0);
+    entry[20..24].copy_from_slice(&partition.index.to_le_bytes());
+    entry[24..28].copy_from_slice(&pos.to_le_bytes());
+    entry[28..32].copy_from_slice(&len.to_le_bytes());
+    entry[32..32 + BATCH_HEADER_LEN].copy_from_slice(batch_header);
+    entry
 }
 
 /// True if a whole slot's entry bytes are what was written.
@@ -362,6 +436,11 @@ fn u64_at(b: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
+    const MARKER: TxnMarker = TxnMarker {
+        outcome: Outcome::Commit,
+        coordinator_epoch: 77,
+    };
+
     fn sample() -> (SlotHeader, Bytes) {
         let mut batch = vec![7u8; 100];
         batch[8..12].copy_from_slice(&88i32.to_be_bytes());
@@ -370,8 +449,15 @@ mod tests {
             topic: TopicId([3; 16]),
             index: 5,
         };
-        builder.push_batch(partition, &batch, 42, 9);
-        builder.push_batch(partition, &batch, 43, 9);
+        let placed = |base_offset, marker| Placed {
+            batch: &batch,
+            base_offset,
+            leader_epoch: 9,
+            marker,
+            is_imported: marker.is_some(),
+        };
+        builder.push_batch(partition, &placed(42, None));
+        builder.push_batch(partition, &placed(43, Some(MARKER)));
         builder.finish(SlotContext {
             incarnation: Incarnation([1; 16]),
             first_slot: 2,
@@ -396,7 +482,16 @@ mod tests {
         let footer = header.footer_pos as usize..header.footer_pos as usize + header.footer_len();
         let entries = read_footer(&header, &bytes[footer]).unwrap();
         assert_eq!(entries.len(), 2);
+        assert_eq!((entries[0].marker, entries[0].is_imported), (None, false));
         assert_eq!(entries[1].batch.base_offset, 43);
+        assert_eq!(
+            (entries[1].kind, entries[1].marker),
+            (EntryKind::Marker, Some(MARKER))
+        );
+        assert_eq!(
+            (entries[1].batch.base_sequence, entries[1].is_imported),
+            (-1, true)
+        );
         assert_eq!(entries[1].batch.partition_leader_epoch, 9);
         assert_eq!(entries[1].pos as usize, SLOT_HEADER_LEN + 100);
     }

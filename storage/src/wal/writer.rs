@@ -22,10 +22,9 @@ pub struct SlotPlace {
     pub pos: u64,
 }
 
-/// Where the chain of slots continues.
+/// Where a chain of slots ends, and the next one would go.
 #[derive(Debug, Clone, Copy)]
-pub struct Resume {
-    pub incarnation: Incarnation,
+pub struct ChainEnd {
     pub next_slot: u64,
     pub prev_crc: u32,
 }
@@ -47,22 +46,24 @@ pub struct WalWriter {
 }
 
 impl WalWriter {
-    pub fn new(pool: Arc<WalPool>, resume: Resume) -> Self {
+    /// The writer of a new incarnation, which goes on after `end`, in a file of its own.
+    pub fn new(pool: Arc<WalPool>, incarnation: Incarnation, end: ChainEnd) -> Self {
         let syncer = Arc::new(WalSyncer {
             pool: Arc::clone(&pool),
             state: Mutex::new(SyncState {
                 unsynced: Vec::new(),
-                written: resume.next_slot,
+                written: end,
                 written_low: 0,
-                synced: resume.next_slot,
+                synced: end,
+                failed: false,
             }),
         });
         Self {
             pool,
-            incarnation: resume.incarnation,
-            first_slot: resume.next_slot,
-            next_slot: resume.next_slot,
-            prev_crc: resume.prev_crc,
+            incarnation,
+            first_slot: end.next_slot,
+            next_slot: end.next_slot,
+            prev_crc: end.prev_crc,
             active: None,
             syncer,
         }
@@ -141,12 +142,13 @@ impl WalWriter {
 struct SyncState {
     /// Files with slots that no sync covers yet.
     unsynced: Vec<Arc<WalFile>>,
-    /// Slots below this number are written.
-    written: u64,
+    /// Where the written slots end.
+    written: ChainEnd,
     /// Low slot carried by the newest written slot.
     written_low: u64,
-    /// Slots below this number are synced.
-    synced: u64,
+    /// Where the synced slots end.
+    synced: ChainEnd,
+    failed: bool,
 }
 
 /// Makes written slots durable; may run beside the writer.
@@ -165,31 +167,47 @@ impl WalSyncer {
         {
             state.unsynced.push(Arc::clone(file));
         }
-        state.written = header.number + 1;
+        state.written = ChainEnd {
+            next_slot: header.number + 1,
+            prev_crc: header.header_crc,
+        };
         state.written_low = header.low_slot;
     }
 
     /// Slots below this number are durable.
     pub fn synced_to(&self) -> u64 {
+        self.state.lock().synced.next_slot
+    }
+
+    pub fn synced_end(&self) -> ChainEnd {
         self.state.lock().synced
     }
 
+    pub fn written_end(&self) -> ChainEnd {
+        self.state.lock().written
+    }
+
     /// Syncs everything written before the call; answers the new `synced_to`. After an error the
-    /// state of those slots is unknown: never call again on this WAL.
+    /// state of those slots is unknown, and no call succeeds on this WAL any more.
     pub fn sync(&self) -> io::Result<u64> {
         let (files, written, low) = {
             let mut state = self.state.lock();
+            if state.failed {
+                return Err(io::Error::other("an earlier sync of this WAL failed"));
+            }
             (
                 std::mem::take(&mut state.unsynced),
                 state.written,
                 state.written_low,
             )
         };
-        for file in &files {
-            file.sync()?;
-        }
-        self.state.lock().synced = written;
-        self.pool.low_slot_is_durable(low)?;
-        Ok(written)
+        let synced = files.iter().try_for_each(|file| file.sync());
+        let mut state = self.state.lock();
+        state.failed = synced.is_err();
+        synced?;
+        state.synced = written;
+        drop(state);
+        self.pool.low_slot_is_durable(low);
+        Ok(written.next_slot)
     }
 }

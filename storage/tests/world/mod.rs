@@ -1,4 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(dead_code, reason = "each story uses a part of the world")]
 
 //! Storage on a simulated disk, driven one step at a time, beside a plain model of what it was told.
 //!
@@ -6,9 +7,13 @@
 //! After any wreck the recovered log of each partition must be a prefix of what was handed over that
 //! holds at least everything acknowledged, byte for byte, and the producers must be recognised.
 
+mod compacted;
+mod faults;
 mod rows;
+mod transactions;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,10 +28,15 @@ use tidelog_storage::segment::FileId;
 use tidelog_storage::segment::merge::MergePolicy;
 use tidelog_storage::{
     Ack, Append, AppendError, AppendSink, Appended, FlushMode, GroupOutcome, LogSettings, Opened,
-    Options, Partition, WalOptions, Written,
+    Options, Origin, Partition, Request, Terms, WalOptions, Written,
 };
 
-pub const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 5;
+
+/// Of these partitions, the one that is compacted by key.
+pub const COMPACTED: i32 = 3;
+/// The one with transactions.
+const TRANSACTIONAL: i32 = 4;
 
 /// Small enough that a few dozen batches go through every file there is.
 pub fn options() -> Options {
@@ -48,6 +58,7 @@ pub fn options() -> Options {
             members_min: 3,
             members_max: 8,
         },
+        compaction: compacted::options(),
         producer_idle_ms_max: i64::MAX,
         retention_interval_ms: 0,
         removal_grace_ms: 0,
@@ -66,6 +77,8 @@ struct Sent {
     body: Bytes,
     header: BatchHeader,
     original: Bytes,
+    /// On whose behalf, should it be sent again.
+    origin: Origin,
     acked: bool,
 }
 
@@ -102,11 +115,22 @@ pub struct World {
     ids: Arc<AtomicU64>,
     now: i64,
     pub rng: StdRng,
+    /// Of all partitions, the ones that are dealt with.
+    pub busy: Range<i32>,
+    /// Steps of the disk fail with the power on.
+    may_fail: bool,
 }
 
 /// The power went.
 #[derive(Debug)]
 pub struct PowerCut;
+
+fn settings(index: i32) -> LogSettings {
+    match index {
+        COMPACTED => compacted::settings(),
+        _ => LogSettings::default(),
+    }
+}
 
 pub fn partition_id(index: i32) -> PartitionId {
     PartitionId {
@@ -128,6 +152,8 @@ impl World {
             ids: Arc::new(AtomicU64::new(1)),
             now: 1_000_000,
             rng: StdRng::seed_from_u64(seed),
+            busy: 0..PARTITIONS,
+            may_fail: false,
         }
     }
 
@@ -141,7 +167,7 @@ impl World {
                 assert_eq!(opened.report.damaged, [], "a power cut damages nothing");
                 assert_eq!(opened.report.lost_slots, [0u64; 0]);
                 for index in 0..PARTITIONS {
-                    let settings = LogSettings::default();
+                    let settings = settings(index);
                     opened
                         .store
                         .ensure_partition(partition_id(index), 0, settings);
@@ -149,6 +175,7 @@ impl World {
                 self.opened = Some(opened);
                 Ok(())
             }
+            Err(_) if self.may_fail && !self.disk.is_dead() => self.open(),
             Err(error) => {
                 assert!(
                     self.disk.is_dead(),
@@ -171,23 +198,37 @@ impl World {
     /// Hands over a group of random batches.
     pub fn append(&mut self) -> Result<(), PowerCut> {
         let count = self.rng.random_range(1..6);
-        let group: Vec<Append> = (0..count).map(|_| self.random_append()).collect();
+        let group: Vec<Request> = (0..count).map(|_| self.random_append()).collect();
+        let appends = group.iter().map(|request| &request.append);
+        let sent: Vec<_> = appends.map(|a| (a.tag, a.partition.id)).collect();
         match self.parts().appender.append(group) {
             Ok(GroupOutcome::Written(written)) => self.waiting.push(written),
-            Ok(GroupOutcome::Settled) => return Err(PowerCut), // refused: no new WAL file
-            Ok(GroupOutcome::WaitForSpace(group)) => {
-                self.take_back(&group);
+            // Refused: no new WAL file.
+            Ok(GroupOutcome::Settled) if self.disk.is_dead() => return Err(PowerCut),
+            Ok(GroupOutcome::Settled) => {
+                self.take_back(&sent);
+                self.answers.0.lock().clear();
+            }
+            Ok(GroupOutcome::WaitForSpace(_)) => {
+                self.take_back(&sent);
                 self.sync()?;
                 return self.relieve();
             }
-            Err(_) => return Err(PowerCut),
+            Err(error) => return self.fail_over(&error),
         }
         Ok(())
     }
 
-    fn random_append(&mut self) -> Append {
-        let id = partition_id(self.rng.random_range(0..PARTITIONS));
-        let with_producer = id.index % 2 == 0;
+    fn some_partition(&mut self) -> PartitionId {
+        partition_id(self.rng.random_range(self.busy.clone()))
+    }
+
+    fn random_append(&mut self) -> Request {
+        let id = self.some_partition();
+        if id.index == TRANSACTIONAL {
+            return self.random_transactional();
+        }
+        let with_producer = id.index % 2 == 0 || id.index == COMPACTED;
         let records = self.rng.random_range(1..4);
         let model = self.model.entry(id).or_default();
         let mut builder = BatchBuilder::new();
@@ -198,38 +239,44 @@ impl World {
             let value: Vec<u8> = (0..self.rng.random_range(0..900))
                 .map(|_| self.rng.random())
                 .collect();
-            builder.append(self.now, None, Some(&value), []).unwrap();
+            match id.index {
+                COMPACTED => compacted::append(&mut builder, &mut self.rng, self.now, &value),
+                _ => builder.append(self.now, None, Some(&value), []).unwrap(),
+            }
         }
-        let original = builder.finish().unwrap();
-        let header = BatchHeader::read(&original).unwrap();
-        let base_offset = model.next_offset;
-        model.next_offset += i64::from(records);
         model.next_sequence += records;
+        let original = builder.finish().unwrap();
+        let origin = Origin::Producer(Terms::default());
+        let tag = self.note_sent(id, &original, origin);
+        self.make_append(id, original, tag).into()
+    }
+
+    /// Notes that a batch is handed over; answers its tag.
+    fn note_sent(&mut self, id: PartitionId, original: &Bytes, origin: Origin) -> usize {
+        let header = BatchHeader::read(original).unwrap();
+        let model = self.model.entry(id).or_default();
+        let base_offset = model.next_offset;
+        model.next_offset += i64::from(header.record_count);
         model.sent.push(Sent {
             base_offset,
             next_offset: model.next_offset,
             body: original.slice(16..),
             header,
             original: original.clone(),
+            origin,
             acked: false,
         });
         let tag = self.next_tag;
         self.next_tag += 1;
         self.tags.insert(tag, (id, self.model[&id].sent.len() - 1));
-        self.make_append(id, original, header, tag)
+        tag
     }
 
-    fn make_append(
-        &self,
-        id: PartitionId,
-        batch: Bytes,
-        header: BatchHeader,
-        tag: usize,
-    ) -> Append {
+    fn make_append(&self, id: PartitionId, batch: Bytes, tag: usize) -> Append {
         Append {
             partition: self.partition(id),
+            header: BatchHeader::read(&batch).unwrap(),
             batch,
-            header,
             ack: Ack::Durable,
             now: self.now,
             tag,
@@ -238,13 +285,10 @@ impl World {
     }
 
     /// A group that was not taken was never sent.
-    fn take_back(&mut self, group: &[Append]) {
-        for append in group.iter().rev() {
-            self.tags.remove(&append.tag);
-            let model = self
-                .model
-                .get_mut(&append.partition.id)
-                .expect("sent to it");
+    fn take_back(&mut self, group: &[(usize, PartitionId)]) {
+        for (tag, id) in group.iter().rev() {
+            self.tags.remove(tag);
+            let model = self.model.get_mut(id).expect("sent to it");
             let sent = model.sent.pop().expect("sent last");
             model.next_offset = sent.base_offset;
             if sent.header.has_producer_id() {
@@ -256,15 +300,25 @@ impl World {
     /// Syncs what is written and takes the answers.
     pub fn sync(&mut self) -> Result<(), PowerCut> {
         let synced = self.parts().syncer.sync();
-        let Ok(synced_to) = synced else {
-            return Err(PowerCut);
-        };
+        match synced {
+            Ok(synced_to) => {
+                let is_synced = |written: &Written| written.number < synced_to;
+                assert!(self.waiting.iter().all(is_synced), "everything written");
+                self.settle();
+                Ok(())
+            }
+            Err(error) => self.fail_over(&AppendError::Storage(error.to_string())),
+        }
+    }
+
+    fn settle(&mut self) {
         for written in std::mem::take(&mut self.waiting) {
-            assert!(written.number < synced_to, "everything written was synced");
             written.settle();
+            let id = partition_id(TRANSACTIONAL);
+            let partition = self.partition(id);
+            transactions::check_told(&partition, self.model.entry(id).or_default());
         }
         self.take_answers();
-        Ok(())
     }
 
     fn take_answers(&mut self) {
@@ -295,21 +349,37 @@ impl World {
 
     /// Lets one partition keep only its newest bytes, from the next tick on.
     pub fn retain(&mut self) -> Result<(), PowerCut> {
-        let id = partition_id(self.rng.random_range(0..PARTITIONS));
+        let id = self.some_partition();
         let keep = self.rng.random_range(0..20_000);
-        let settings = LogSettings {
+        let shorter = LogSettings {
             retention_bytes: Some(keep),
-            ..LogSettings::default()
+            ..settings(id.index)
         };
-        self.partition(id).configure(settings);
+        self.partition(id).configure(shorter);
         self.tick()?;
-        self.partition(id).configure(LogSettings::default());
+        self.partition(id).configure(settings(id.index));
+        Ok(())
+    }
+
+    /// Does some steps of compaction.
+    pub fn compact(&mut self) -> Result<(), PowerCut> {
+        for _ in 0..self.rng.random_range(1..6) {
+            let done = self.parts().janitor.compact();
+            self.unless_dead(done.map(drop).map_err(|e| e.to_string()))?;
+            // A round that met the cut is only given up.
+            if self.disk.is_dead() {
+                return Err(PowerCut);
+            }
+        }
         Ok(())
     }
 
     /// Builds rows of some of what is durable of one partition, and has them named.
     pub fn build_rows(&mut self) -> Result<(), PowerCut> {
-        let id = partition_id(self.rng.random_range(0..PARTITIONS));
+        let id = self.some_partition();
+        if id.index == COMPACTED {
+            return Ok(());
+        }
         let partition = self.partition(id);
         let marks = partition.marks();
         let from = partition.rows_to();
@@ -327,15 +397,17 @@ impl World {
         };
         let rows_to = meta.end_offset;
         let done = self.parts().janitor.install_rows(&partition, meta);
-        self.unless_dead(done.map_err(|e| e.to_string()))?;
-        self.model.entry(id).or_default().rows_to = rows_to;
-        Ok(())
+        if done.is_ok() {
+            self.model.entry(id).or_default().rows_to = rows_to;
+        }
+        self.unless_dead(done.map_err(|e| e.to_string()))
     }
 
     fn unless_dead(&self, done: Result<(), String>) -> Result<(), PowerCut> {
         match done {
             Ok(()) => Ok(()),
             Err(_) if self.disk.is_dead() => Err(PowerCut),
+            Err(_) if self.may_fail => Ok(()),
             Err(error) => panic!("failed with the power on: {error}"),
         }
     }
@@ -393,6 +465,11 @@ impl World {
         );
         assert!(marks.log_start <= model.log_start_max.max(marks.log_start));
         let read = read_all(&partition, marks.log_start, end);
+        if id.index == COMPACTED {
+            compacted::check(&marks, &read, &model.sent);
+            model.forget_from(end);
+            return self.check_resend(id);
+        }
         let expected: Vec<&Sent> = model
             .sent
             .iter()
@@ -444,6 +521,10 @@ impl World {
             "{id}: one row per batch up to {rows_to}"
         );
         model.forget_from(end);
+        if id.index == TRANSACTIONAL {
+            transactions::check_told(&partition, model);
+            transactions::check_read(&partition, model);
+        }
         self.check_resend(id);
     }
 
@@ -452,15 +533,18 @@ impl World {
         let Some(last) = self.model[&id].sent.last().cloned() else {
             return;
         };
-        if !last.header.has_producer_id() {
+        if last.header.base_sequence < 0 {
             return;
         }
         let tag = usize::MAX;
-        let append = self.make_append(id, last.original, last.header, tag);
-        match self.parts().appender.append(vec![append]) {
+        let append = self.make_append(id, last.original, tag);
+        match self.parts().appender.append(vec![append.into()]) {
             Ok(GroupOutcome::Written(written)) => written.settle(),
-            Ok(_) => panic!("a duplicate is answered after what was written before it"),
-            Err(_) => return,
+            Ok(GroupOutcome::Settled) => panic!(
+                "{id}: a duplicate is answered after what was written before it, not {:?}",
+                self.answers.0.lock().remove(&tag)
+            ),
+            Ok(GroupOutcome::WaitForSpace(_)) | Err(_) => return,
         }
         let answer = self.answers.0.lock().remove(&tag);
         let appended = answer.expect("answered").expect("a duplicate is no error");

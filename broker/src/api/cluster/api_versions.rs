@@ -5,17 +5,21 @@
 //! again. The response header is always v0.
 
 use kafka_protocol::messages::ApiVersionsRequest;
-use kafka_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
-use tidelog_protocol_ext::ErrorCode;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+use tidelog_protocol_ext::{ErrorCode, StrBytes};
 
 use crate::api::context::{Context, Outcome};
 use crate::api::{APIS, Api};
+use crate::features::{FEATURES, Feature};
 
 /// First version in which clients name their software.
 const SOFTWARE_NAMED_FROM: i16 = 3;
 
-/// Epoch of the finalized features. There are none, and clients ignore the list below 0.
-const FEATURES_EPOCH: i64 = 0;
+/// First version whose clients can read a feature that may be off: one with a lowest level of 0
+/// (KIP-1022).
+const OPTIONAL_FEATURES_FROM: i16 = 4;
 
 /// Why the question was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +43,37 @@ pub async fn handle(ctx: &Context, request: ApiVersionsRequest) -> Outcome {
         .filter(|api| api.is_offered(&settings))
         .map(entry)
         .collect();
-    let mut response = ApiVersionsResponse::default().with_api_keys(offered);
-    if named {
-        response = response.with_finalized_features_epoch(FEATURES_EPOCH);
-    }
-    ctx.answer(&response)
+    let response = ApiVersionsResponse::default().with_api_keys(offered);
+    ctx.answer(&match named {
+        true => with_features(ctx, response),
+        false => response,
+    })
+}
+
+/// Adds the levels that are supported and those in force (KIP-584).
+fn with_features(ctx: &Context, response: ApiVersionsResponse) -> ApiVersionsResponse {
+    let view = ctx.broker.cluster().view();
+    let readable = |row: &&Feature| row.min > 0 || ctx.version() >= OPTIONAL_FEATURES_FROM;
+    let supported = FEATURES.iter().filter(readable).map(|row| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(row.name))
+            .with_min_version(row.min)
+            .with_max_version(row.max)
+    });
+    let in_force = view.image.features().iter();
+    let finalized = in_force
+        .filter(|(_, level)| **level > 0)
+        .map(|(name, level)| {
+            FinalizedFeatureKey::default()
+                .with_name(StrBytes::from_string(name.clone()))
+                .with_min_version_level(*level)
+                .with_max_version_level(*level)
+        });
+    let epoch = i64::try_from(view.image.version()).unwrap_or(i64::MAX);
+    response
+        .with_supported_features(supported.collect())
+        .with_finalized_features_epoch(epoch)
+        .with_finalized_features(finalized.collect())
 }
 
 /// Answers a request in a version we do not know; its body cannot be read.

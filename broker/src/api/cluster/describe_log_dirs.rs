@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use kafka_protocol::messages::DescribeLogDirsResponse;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
-use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use tidelog_coordinator::cluster::Topic;
+use tidelog_protocol_ext::newer::{self, DescribeLogDirsRequest};
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
 use tracing::warn;
 
@@ -32,7 +33,8 @@ pub async fn handle(ctx: &Context, request: DescribeLogDirsRequest) -> Outcome {
         .with_topics(topics(ctx, request))
         .with_total_bytes(disk.total_bytes)
         .with_usable_bytes(disk.usable_bytes);
-    ctx.answer(&DescribeLogDirsResponse::default().with_results(vec![result]))
+    let response = DescribeLogDirsResponse::default().with_results(vec![result]);
+    ctx.answer(&newer::DescribeLogDirsResponse::from(response))
 }
 
 /// The directory of everything, and the disk it lies on.
@@ -71,7 +73,7 @@ fn bytes(blocks: u64, block_bytes: u64) -> i64 {
 /// Partitions that do not exist are left out, as Kafka does.
 fn topics(ctx: &Context, request: DescribeLogDirsRequest) -> Vec<DescribeLogDirsTopic> {
     let view = ctx.broker.cluster().view();
-    let Some(asked) = request.topics else {
+    let Some(asked) = request.0.topics else {
         let all = view.image.topics();
         return all
             .map(|topic| described(ctx, topic, 0..topic.partitions))

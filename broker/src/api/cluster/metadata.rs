@@ -2,10 +2,11 @@
 //!
 //! Which topics: v0 reads an empty list as all, later versions null as all and an empty list as
 //! none; from v12 topics may be named by id. Topics that do not exist are created if the client
-//! (v4+; before that always) and `auto.create.topics.enable` allow it; they are complete when the
-//! answer leaves, so it describes them instead of asking the client to come back.
+//! (v4+; before that always) and `auto.create.topics.enable` allow it. As in Kafka the request that
+//! creates a topic is still told that there is none; it is complete when the answer leaves, so the
+//! next request finds it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -21,7 +22,6 @@ use uuid::Uuid;
 use super::operations;
 use super::seat::Seat;
 use crate::api::context::{Context, Outcome};
-use crate::api::error::Coded;
 use crate::api::topic::name;
 use crate::owners::cluster::View;
 
@@ -39,17 +39,13 @@ pub async fn handle(ctx: &Context, request: MetadataRequest) -> Outcome {
     let Some(asked) = Asked::of(ctx.version(), topics) else {
         return ctx.answer(&malformed(ctx));
     };
-    let not_created = match &asked {
-        Asked::These(topics) if may_create => create_missing(ctx, topics).await,
-        _ => HashMap::new(),
-    };
     let view = ctx.broker.cluster().view();
+    if let (true, Asked::These(topics)) = (may_create, &asked) {
+        create_missing(ctx, &view, topics).await;
+    }
     let mut topics: Vec<_> = match &asked {
         Asked::All => view.image.topics().map(|topic| found(ctx, topic)).collect(),
-        Asked::These(topics) => topics
-            .iter()
-            .map(|topic| one(ctx, &view, topic, &not_created))
-            .collect(),
+        Asked::These(topics) => topics.iter().map(|topic| one(ctx, &view, topic)).collect(),
     };
     if topic_operations {
         let existing = topics.iter_mut().filter(|topic| topic.error_code == 0);
@@ -98,12 +94,11 @@ impl Asked {
     }
 }
 
-/// Creates what is asked for by a legal name and missing; returns why a topic could not be made.
-async fn create_missing(ctx: &Context, topics: &[Named]) -> HashMap<String, ErrorCode> {
+/// Creates what is asked for by a legal name and missing.
+async fn create_missing(ctx: &Context, view: &View, topics: &[Named]) {
     if !ctx.broker.settings().auto_create_topics_enable {
-        return HashMap::new();
+        return;
     }
-    let view = ctx.broker.cluster().view();
     let missing: Vec<String> = topics
         .iter()
         .filter_map(|topic| match topic {
@@ -116,28 +111,23 @@ async fn create_missing(ctx: &Context, topics: &[Named]) -> HashMap<String, Erro
         .map(str::to_owned)
         .collect();
     if missing.is_empty() {
-        return HashMap::new();
+        return;
     }
-    match ctx.broker.cluster().auto_create(missing.clone()).await {
-        Ok(Reply::Created(created)) => created
-            .into_iter()
-            .filter_map(|(name, result)| Some((name, result.err()?.code())))
-            .collect(),
-        // The change may or may not have happened: the client asks again.
-        Ok(_) | Err(_) => {
-            warn!(peer = %ctx.peer, topics = missing.len(), "topics could not be created");
-            let later = |name| (name, ErrorCode::LeaderNotAvailable);
-            missing.into_iter().map(later).collect()
+    match ctx.broker.cluster().auto_create(missing).await {
+        Ok(Reply::Created(created)) => {
+            let failed = created
+                .into_iter()
+                .filter_map(|(name, result)| Some((name, result.err()?)));
+            for (topic, error) in failed {
+                warn!(peer = %ctx.peer, topic, %error, "a topic that was asked for is not created");
+            }
         }
+        // The change may or may not have happened: the client asks again.
+        Ok(_) | Err(_) => warn!(peer = %ctx.peer, "topics could not be created"),
     }
 }
 
-fn one(
-    ctx: &Context,
-    view: &View,
-    asked: &Named,
-    not_created: &HashMap<String, ErrorCode>,
-) -> MetadataResponseTopic {
+fn one(ctx: &Context, view: &View, asked: &Named) -> MetadataResponseTopic {
     let topic = match asked {
         Named::Name(name) => view.image.topic(name),
         Named::Id(id) => view.image.topic_by_id(*id),
@@ -149,13 +139,12 @@ fn one(
             .with_name(None)
             .with_topic_id(*id),
         (None, Named::Name(name)) => {
-            let unknown = || match name::is_legal(name) {
+            let error = match name::is_legal(name) {
                 true => ErrorCode::UnknownTopicOrPartition,
                 false => ErrorCode::InvalidTopicException,
             };
-            let error = not_created.get(name.as_str()).copied();
             MetadataResponseTopic::default()
-                .with_error_code(error.unwrap_or_else(unknown).code())
+                .with_error_code(error.code())
                 .with_is_internal(INTERNAL_TOPICS.contains(&name.as_str()))
                 .with_name(Some(name.clone().into()))
         }

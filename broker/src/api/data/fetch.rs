@@ -11,7 +11,8 @@
 //!   deletion of a topic, the deadline or the broker's stop. Partitions that are unknown from the
 //!   start do not end it while there are others, as in Kafka: their reader would ask again at once.
 //! - Batches are whole and shared with the log; a batch may begin before the offset asked for.
-//! - Everything is below the high watermark, so what is read survives a power cut.
+//! - Everything is below the high watermark, so what is read survives a power cut. Readers of committed
+//!   records get none beyond the last stable offset, and a list of the aborted transactions (KIP-98).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,10 +20,12 @@ use std::time::Duration;
 
 use kafka_protocol::messages::FetchRequest;
 use tidelog_coordinator::cluster::Topic;
-use tidelog_protocol_ext::fetch_response::{EpochEnd, FetchPartition, FetchResponse, FetchTopic};
+use tidelog_protocol_ext::fetch_response::{
+    AbortedTransaction, EpochEnd, FetchPartition, FetchResponse, FetchTopic,
+};
 use tidelog_protocol_ext::{ErrorCode, Rope, StrBytes};
 use tidelog_records::BatchHeader;
-use tidelog_storage::{Marks, Partition, ReadError};
+use tidelog_storage::{Marks, Partition, ReadEnd, ReadError};
 use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
@@ -70,6 +73,8 @@ struct Pass {
 struct Found {
     marks: Marks,
     records: Rope,
+    /// Producer and first offset of transactions among the records that came to nothing.
+    aborted: Vec<AbortedTransaction>,
     diverging: Option<EpochEnd>,
     /// See [`Pass::urgent`].
     urgent: bool,
@@ -237,8 +242,11 @@ async fn read(
     let offset = wanted.fetch_offset;
     let first = taken == 0;
     let max_bytes = wanted.max_bytes.min(limits.max_bytes.saturating_sub(taken));
-    let readable_to = partition.marks().high_watermark;
-    let plan = partition.plan_read(offset, max_bytes, first);
+    let (to, readable_to) = match (limits.committed, partition.marks()) {
+        (true, marks) => (ReadEnd::StableEnd, marks.stable_end),
+        (false, marks) => (ReadEnd::HighWatermark, marks.high_watermark),
+    };
+    let plan = partition.plan_read_to(to, offset, max_bytes, first);
     // After the plan, so that nothing in it lies beyond them.
     let marks = partition.marks();
     check_leader_epoch(wanted.leader_epoch, marks.leader_epoch)?;
@@ -246,6 +254,7 @@ async fn read(
         diverging: diverging(partition, wanted, marks.log_start)?,
         marks,
         records: Rope::new(),
+        aborted: Vec::new(),
         urgent: true,
     };
     if found.diverging.is_some() {
@@ -265,12 +274,33 @@ async fn read(
         }
         // Urgent: while waiting the disk is not read again and again.
         None => {
+            let Some(grant) = ctx.broker.reads().take(plan.bytes(), first).await else {
+                return Ok(found);
+            };
+            let plan = match grant.max_bytes < plan.bytes() {
+                true => partition.plan_read_to(to, offset, grant.max_bytes, first),
+                false => Ok(plan),
+            };
+            let plan = plan.map_err(|error| told(&wanted.topic, error))?;
             let loaded = ctx.broker.log().load(plan).await;
             let loaded = loaded.inspect_err(
                 |error| warn!(partition = %partition.id, offset, %error, "a fetch failed"),
             );
-            found.records = Rope::from(loaded.map_err(|error| told(&wanted.topic, error))?);
+            let loaded = loaded.map_err(|error| told(&wanted.topic, error))?;
+            let paid = loaded.into_iter().map(|piece| grant.pay_for(piece));
+            found.records = Rope::from(paid.collect::<Vec<_>>());
         }
+    }
+    if limits.committed
+        && let Some(end) = end_of(&found.records)
+    {
+        let aborted = partition.aborted(offset, end);
+        let aborted = aborted.map_err(|error| told(&wanted.topic, error))?;
+        let aborted = aborted.into_iter().map(|transaction| AbortedTransaction {
+            producer_id: transaction.producer_id,
+            first_offset: transaction.first_offset,
+        });
+        found.aborted = aborted.collect();
     }
     Ok(found)
 }
@@ -324,7 +354,7 @@ fn succeeded(partition: i32, found: Found, committed: bool) -> FetchPartition {
         diverging_epoch: found.diverging,
         current_leader: None,
         snapshot_id: None,
-        aborted_transactions: committed.then(Vec::new),
+        aborted_transactions: committed.then_some(found.aborted),
         preferred_read_replica: -1,
         records: found.records,
     }

@@ -2,20 +2,21 @@
 //!
 //! A time is looked for inside batches: the answer is the first record at or after it. Special
 //! times stand for places: −1 the end, −2 the start, −3 the record with the greatest time, −4 the
-//! start of what is on this broker's disks, −5 the end of what was moved to Kafka's tiered storage,
-//! which there is none of here.
+//! start of what is on this broker's disks, −5 the end of what was moved to Kafka's tiered storage and
+//! −6 the start of what is still to be moved there, which there is none of here.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kafka_protocol::messages::ListOffsetsResponse;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use tidelog_coordinator::cluster::Image;
 use tidelog_protocol_ext::ErrorCode;
+use tidelog_protocol_ext::newer::{self, ListOffsetsRequest};
 use tidelog_records::{BatchHeader, Record, Records, RecordsError};
 use tidelog_storage::{Marks, Partition, ReadError};
 
@@ -58,7 +59,7 @@ enum Asked {
 }
 
 impl Asked {
-    /// Each special time is known from some version on (KIP-734, KIP-405, KIP-1005).
+    /// Each special time is known from some version on (KIP-734, KIP-405, KIP-1005, KIP-1023).
     fn of(timestamp: i64, version: i16) -> Result<Self, ListError> {
         match timestamp {
             0.. => Ok(Self::Time(timestamp)),
@@ -67,6 +68,7 @@ impl Asked {
             -3 if version >= 7 => Ok(Self::Greatest),
             -4 if version >= 8 => Ok(Self::Start),
             -5 if version >= 9 => Ok(Self::Tiered),
+            -6 if version >= 11 => Ok(Self::Tiered),
             _ => Err(ListError::UnknownTime { timestamp, version }),
         }
     }
@@ -108,7 +110,8 @@ pub async fn handle(ctx: &Context, request: ListOffsetsRequest) -> Outcome {
                 .with_partitions(parts),
         );
     }
-    ctx.answer(&ListOffsetsResponse::default().with_topics(topics))
+    let response = ListOffsetsResponse::default().with_topics(topics);
+    ctx.answer(&newer::ListOffsetsResponse::from(response))
 }
 
 fn response(
@@ -152,7 +155,10 @@ async fn find(
         }),
         Asked::Start => Ok(Place {
             offset: marks.log_start,
-            leader_epoch: partition.epoch_at(marks.log_start).unwrap_or(-1),
+            // An empty log has the epoch its next record will have.
+            leader_epoch: partition
+                .epoch_at(marks.log_start)
+                .unwrap_or(marks.leader_epoch),
             ..Place::NONE
         }),
         Asked::Tiered => Ok(Place::NONE),

@@ -16,3 +16,4 @@ pub mod list_offsets;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod target;
+pub mod transactional;

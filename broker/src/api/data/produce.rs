@@ -14,7 +14,8 @@
 //! - A batch for a keyed topic is held against the topic's partitioner too, and an `acks` −1 is
 //!   answered once the key table has it: see [`super::keyed`].
 //!
-//! Transactions are not offered yet: a request that is part of one is refused as a whole.
+//! - The first batch of a transaction in a partition waits until the coordinator confirms that it knows
+//!   the partition to be part of it (KIP-890): see [`super::transactional`].
 
 use std::sync::Arc;
 
@@ -28,16 +29,17 @@ use tidelog_coordinator::cluster::{INTERNAL_TOPICS, Topic};
 use tidelog_keyed::Refused;
 use tidelog_protocol_ext::StrBytes;
 use tidelog_records::BatchHeader;
-use tidelog_storage::{Ack, AppendError, Appended, Partition};
+use tidelog_storage::{Ack, AppendError, Origin, Partition, Terms};
 
 use super::admission::{self, Admitted, Refusal, Rules};
 use super::compute::compute;
 use super::keyed::{self, KeyedError, Place};
 use super::target::{PartitionError, TopicKey, partition_of};
+use super::transactional::{self, Membership, Unconfirmed};
 use crate::api::context::{Context, Outcome, Reply, Responder};
 use crate::api::error::Failure;
 use crate::broker::Broker;
-use crate::log::NewBatch;
+use crate::log::{NewBatch, Outcome as Logged, Unwritten};
 use crate::owners::keyed::Table;
 
 /// First version that names topics by id.
@@ -51,18 +53,23 @@ const NO_OFFSET: i64 = -1;
 pub enum ProduceError {
     #[error("acks must be -1, 0 or 1, not {0}")]
     Acks(i16),
-    #[error("transactions are not available yet")]
-    Transactional,
+    #[error("transactional records need a transactional id")]
+    NoTransactionalId,
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
     #[error(transparent)]
     Target(#[from] PartitionError),
     #[error("only the broker writes to this topic")]
     Internal,
+    /// The producer moved before its topic did; it waits.
+    #[error("the topic is being imported from another cluster (tidelog.import)")]
+    Importing,
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
     Keyed(#[from] KeyedError),
     #[error(transparent)]
-    Append(AppendError),
+    Append(#[from] Unwritten),
 }
 
 /// One partition of the request, on its way from what was sent to what is answered.
@@ -90,6 +97,8 @@ struct Sent {
 
 /// What was sent, and where it goes.
 struct Aimed {
+    /// As transactions name it.
+    topic: String,
     partition: Arc<Partition>,
     settings: Arc<TopicSettings>,
     place: Option<Place>,
@@ -98,8 +107,11 @@ struct Aimed {
 
 /// A batch that may be written.
 struct Judged {
+    topic: String,
     partition: Arc<Partition>,
     batch: Admitted,
+    /// What speaks for it where it is part of a transaction.
+    terms: Terms,
     place: Option<Place>,
     /// The batch has nothing new to say about the topic's partitioner.
     is_settled: bool,
@@ -124,6 +136,7 @@ struct Written {
 
 pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
     let (acks, version, timeout_ms) = (request.acks, ctx.version(), request.timeout_ms);
+    let transactional_id = request.transactional_id.as_ref().map(|id| id.to_string());
     let (ack, refused) = match check_request(&request) {
         Ok(ack) => (ack, None),
         Err(refuse) => (Ack::Written, Some(refuse)),
@@ -132,6 +145,7 @@ pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
     let now_ms = ctx.broker.now_ms();
     let judged = judge(aim(ctx, sent), version, now_ms).await;
     let judged = bring_to_tables(ctx, judged, timeout_ms).await;
+    let judged = confirm(ctx, judged, transactional_id).await;
     let (submitted, batches) = submission(judged, ack);
     let appending = ctx.broker.log().append(batches, now_ms);
     let (responder, broker) = (ctx.responder, Arc::clone(&ctx.broker));
@@ -154,8 +168,8 @@ fn check_request(request: &ProduceRequest) -> Result<Ack, fn(i16) -> ProduceErro
         .iter()
         .flat_map(|topic| &topic.partition_data);
     let in_batch = parts.any(|part| part.records.as_ref().is_some_and(transactional));
-    if in_batch || request.transactional_id.is_some() {
-        return Err(|_| ProduceError::Transactional);
+    if in_batch && request.transactional_id.is_none() {
+        return Err(|_| ProduceError::NoTransactionalId);
     }
     match request.acks {
         -1 => Ok(Ack::Durable),
@@ -203,7 +217,11 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
                 return Err(ProduceError::Internal);
             }
             let settings = view.topic_settings(topic);
+            if settings.importing {
+                return Err(ProduceError::Importing);
+            }
             Ok(Aimed {
+                topic: topic.name.clone(),
                 partition,
                 place: Place::of(&ctx.broker, topic, &settings, index),
                 settings,
@@ -215,7 +233,7 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
 }
 
 /// Whether only the broker itself may change the topic's records.
-pub(super) fn is_internal(topic: &Topic) -> bool {
+pub(in crate::api) fn is_internal(topic: &Topic) -> bool {
     topic.internal || INTERNAL_TOPICS.contains(&topic.name.as_str())
 }
 
@@ -238,8 +256,10 @@ async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Ent
                     None => true,
                 };
                 Ok(Judged {
+                    topic: aimed.topic,
                     partition: aimed.partition,
                     batch,
+                    terms: Terms::default(),
                     place: aimed.place,
                     is_settled,
                 })
@@ -280,6 +300,40 @@ async fn bring_to_tables(
     entries
 }
 
+/// Has the coordinator confirm the partitions that batches open their transaction in.
+async fn confirm(
+    ctx: &Context,
+    mut entries: Vec<Entry<Judged>>,
+    transactional_id: Option<String>,
+) -> Vec<Entry<Judged>> {
+    let Some(transactional_id) = transactional_id else {
+        return entries;
+    };
+    let mut members: Vec<Membership<'_>> = Vec::new();
+    let mut places = Vec::new();
+    for (place, entry) in entries.iter_mut().enumerate() {
+        if let Ok(judged) = &mut entry.state
+            && judged.batch.header.is_transactional()
+        {
+            members.push(Membership {
+                topic: &judged.topic,
+                index: entry.index,
+                partition: &judged.partition,
+                header: &judged.batch.header,
+                terms: &mut judged.terms,
+            });
+            places.push(place);
+        }
+    }
+    let outcomes = transactional::confirm(ctx, transactional_id, &mut members).await;
+    for (place, outcome) in places.into_iter().zip(outcomes) {
+        if let Err(error) = outcome {
+            entries[place].state = Err(error.into());
+        }
+    }
+    entries
+}
+
 /// Brings key tables up to what was written.
 async fn fold(broker: &Broker, entries: &[Entry<Written>]) {
     let written = entries.iter().filter_map(|entry| entry.state.as_ref().ok());
@@ -296,6 +350,7 @@ fn submission(entries: Vec<Entry<Judged>>, ack: Ack) -> (Vec<Entry<Submitted>>, 
             let Judged {
                 partition,
                 batch,
+                terms,
                 place,
                 ..
             } = judged;
@@ -305,6 +360,7 @@ fn submission(entries: Vec<Entry<Judged>>, ack: Ack) -> (Vec<Entry<Submitted>>, 
                 partition,
                 bytes: batch.bytes,
                 header: batch.header,
+                origin: Origin::Producer(terms),
                 ack,
             });
             Ok(Submitted {
@@ -318,10 +374,7 @@ fn submission(entries: Vec<Entry<Judged>>, ack: Ack) -> (Vec<Entry<Submitted>>, 
 }
 
 /// Joins what was kept with what became of the batches, which are in the same order.
-fn settle(
-    entries: Vec<Entry<Submitted>>,
-    outcomes: Vec<Result<Appended, AppendError>>,
-) -> Vec<Entry<Written>> {
+fn settle(entries: Vec<Entry<Submitted>>, outcomes: Vec<Logged>) -> Vec<Entry<Written>> {
     let mut outcomes = outcomes.into_iter();
     let settled = entries.into_iter().map(|entry| {
         let key = entry.topic.clone();
@@ -334,12 +387,10 @@ fn settle(
                     .table
                     .map(|table| (table, appended.base_offset + submitted.offsets)),
             }),
-            Some(Err(AppendError::Deleted)) => Err(key.gone().into()),
-            Some(Err(error)) => Err(ProduceError::Append(error)),
+            Some(Err(Unwritten::Append(AppendError::Deleted))) => Err(key.gone().into()),
+            Some(Err(error)) => Err(error.into()),
             // The log answers every batch; without an answer its fate is not known.
-            None => Err(ProduceError::Append(AppendError::Storage(
-                "no answer".into(),
-            ))),
+            None => Err(Unwritten::from(AppendError::Storage("no answer".into())).into()),
         })
     });
     settled.collect()

@@ -246,8 +246,8 @@ async fn read_one(
         max_bytes: max_bytes.min(own_max),
         at_least_one,
     };
-    let log = ctx.broker.log();
-    let found = source.read(log, wanted.fetch_offset, share).await;
+    let (log, budget) = (ctx.broker.log(), ctx.broker.reads());
+    let found = source.read(log, budget, wanted.fetch_offset, share).await;
     let found = found.map_err(|error| {
         let (partition, offset) = (source.partition.id, wanted.fetch_offset);
         warn!(%partition, offset, %error, "a columnar fetch failed");

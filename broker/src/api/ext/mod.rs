@@ -5,11 +5,13 @@
 //!   describe_table ─▶ formats, marks
 //!   lookup ─▶ key tables ─▶ rows
 //!   tier_status, union_read_offsets ─▶ the lake
+//!   import_records ─▶ log
 //! ```
 
 pub mod columnar_fetch;
 pub mod columns;
 pub mod describe_table;
+pub mod import_records;
 pub mod lookup;
 mod rows_of_keys;
 mod source;

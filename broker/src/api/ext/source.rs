@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{Piece, ProjectError, ProjectedMessage, Projection};
-use tidelog_storage::{Marks, Partition, ReadError};
+use tidelog_storage::{Committed, Marks, Partition, ReadEnd, ReadError};
 use tidelog_typed::OffsetRange;
 
 use super::columns::Columns;
@@ -22,6 +22,7 @@ use crate::jobs::rows::build::{self, BuildError};
 use crate::jobs::rows::format::Format;
 use crate::jobs::rows::live::{LiveRows, LiveView};
 use crate::log::Log;
+use crate::server::read_budget::{Grant, ReadBudget};
 
 /// Most record batches of one partition in an answer.
 const MESSAGES_MAX: usize = 1_024;
@@ -57,6 +58,15 @@ pub struct Share {
     pub max_bytes: u64,
     /// The first record batch comes however large it is.
     pub at_least_one: bool,
+}
+
+impl Share {
+    fn within(self, grant: &Grant) -> Self {
+        Self {
+            max_bytes: self.max_bytes.min(grant.max_bytes),
+            ..self
+        }
+    }
 }
 
 /// What there is from an offset on, as far as it is known without reading.
@@ -108,29 +118,34 @@ impl Source {
         }
     }
 
-    /// Reads from `offset` on, which lies in the log.
+    /// Reads from `offset` on, which lies in the log. What comes from the disk is charged to `budget`.
     ///
     /// # Errors
     /// [`SourceError`].
     pub async fn read(
         &self,
         log: &Log,
+        budget: &ReadBudget,
         offset: Offset,
         share: Share,
     ) -> Result<Found, SourceError> {
         if self.is_ahead(offset) {
-            return self.decode(log, offset, share).await;
+            return self.decode(log, budget, offset, share).await;
         }
         let blocks = self.live.as_ref().map(|live| live.view(offset));
         let in_memory = offset >= self.partition.rows_to();
         let first = blocks.as_ref().and_then(|view| view.blocks.first());
         let cuts_no_block = first.is_none_or(|block| block.layout().base_offset() >= offset);
-        let source = self.clone();
-        let read = move || source.cut(offset, share, blocks)?.load();
-        match in_memory && cuts_no_block {
-            true => read(),
-            false => log.blocking(read).await,
+        if in_memory && cuts_no_block {
+            return self.cut(offset, share, blocks)?.load(None);
         }
+        let Some(grant) = budget.take(share.max_bytes, share.at_least_one).await else {
+            return Taken::new(offset, share).load(None);
+        };
+        let share = share.within(&grant);
+        let source = self.clone();
+        log.blocking(move || source.cut(offset, share, blocks)?.load(Some(&grant)))
+            .await
     }
 
     /// Whether the rows at `offset` are in no file and nobody builds them next.
@@ -191,35 +206,48 @@ impl Source {
     }
 
     /// Decodes the log for this reader.
-    async fn decode(&self, log: &Log, offset: Offset, share: Share) -> Result<Found, SourceError> {
-        let stable_end = self.partition.marks().stable_end;
+    async fn decode(
+        &self,
+        log: &Log,
+        budget: &ReadBudget,
+        offset: Offset,
+        share: Share,
+    ) -> Result<Found, SourceError> {
         let max_bytes = share.max_bytes.min(DECODE_BYTES_MAX);
-        let plan = self
-            .partition
-            .plan_read(offset, max_bytes, share.at_least_one)?;
+        let Some(grant) = budget.take(max_bytes, share.at_least_one).await else {
+            return Taken::new(offset, share).load(None);
+        };
+        let max_bytes = max_bytes.min(grant.max_bytes);
+        let plan = self.partition.plan_read_to(
+            ReadEnd::StableEnd,
+            offset,
+            max_bytes,
+            share.at_least_one,
+        )?;
         let pieces = log.load(plan).await?;
+        let committed = self.partition.committed(offset, pieces)?;
         let source = self.clone();
         compute(move || {
             source
-                .decode_pieces(pieces, offset, stable_end, share)?
-                .load()
+                .decode_committed(&committed, offset, share)?
+                .load(Some(&grant))
         })
         .await
     }
 
-    fn decode_pieces(
+    fn decode_committed(
         &self,
-        pieces: Vec<Bytes>,
+        committed: &Committed,
         first: Offset,
-        stable_end: Offset,
         share: Share,
     ) -> Result<Taken, SourceError> {
         let mut taken = Taken::new(first, share);
-        let (batches, end) = build::split(pieces);
-        let end = end.unwrap_or(first).clamp(first, stable_end.max(first));
-        let range = OffsetRange { first, end };
+        let range = OffsetRange {
+            first,
+            end: committed.end.max(first),
+        };
         let index = self.partition.id.index;
-        let built = build::build(&self.format, index, range, first, &batches)?;
+        let built = build::build(&self.format, index, range, first, &committed.batches)?;
         let projection = self.projection(self.format.schema_id)?;
         for block in &built.blocks {
             let message = block.project(projection, first)?;
@@ -274,8 +302,8 @@ impl Taken {
         true
     }
 
-    /// Reads what lies in files; what lies in memory is shared.
-    fn load(self) -> Result<Found, SourceError> {
+    /// Reads what lies in files, on the account of `grant`; what lies in memory is shared.
+    fn load(self, grant: Option<&Grant>) -> Result<Found, SourceError> {
         let mut found = Found {
             next_offset: self.next,
             runs: Vec::new(),
@@ -297,7 +325,11 @@ impl Taken {
             run.row_count += i32::try_from(message.rows).unwrap_or(i32::MAX);
             run.messages.push(message.header.clone());
             for piece in &message.body {
-                run.messages.push(loaded(piece)?);
+                let bytes = loaded(piece)?;
+                run.messages.push(match grant {
+                    Some(grant) => grant.pay_for(bytes),
+                    None => bytes,
+                });
             }
             run.checksums.extend(&message.checksums);
         }

@@ -17,7 +17,7 @@ const NOT_FOUND_FROM: i16 = 6;
 
 /// What may be done to a group: read, delete and describe, one bit for each operation by its number
 /// in Kafka's access rules.
-const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+pub(super) const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
 pub async fn handle(ctx: &Context, request: DescribeGroupsRequest) -> Outcome {
     let groups = request

@@ -1,10 +1,9 @@
-//! FindCoordinator (key 10): which broker coordinates a group.
+//! FindCoordinator (key 10): which broker coordinates a group or a transactional id.
 //!
 //! This one does, at the address its client already uses. Versions 0–3 ask for one key, later ones
 //! for a list; key types other than "group" came with version 1 (transactions) and 6 (share groups).
 //!
-//! There is no coordinator for transactional ids and share groups. The answer is INVALID_REQUEST
-//! with a message: clients take it as final and show the message, whereas they ask again for ever
+//! There is no coordinator for share groups. The answer is INVALID_REQUEST with a message: clients take it as final and show the message, whereas they ask again for ever
 //! after the retriable COORDINATOR_NOT_AVAILABLE. An empty key is answered like any other, as in
 //! Kafka: it is the group that refuses an empty id where it must.
 
@@ -25,7 +24,6 @@ const SHARE: i8 = 2;
 /// Why a key has no coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoCoordinator {
-    Transactions,
     ShareGroups,
     UnknownKeyType,
 }
@@ -33,7 +31,6 @@ pub enum NoCoordinator {
 impl NoCoordinator {
     const fn message(self) -> &'static str {
         match self {
-            Self::Transactions => "this broker does not offer transactions",
             Self::ShareGroups => "this broker does not offer share groups",
             Self::UnknownKeyType => "unknown type of coordinator key",
         }
@@ -61,8 +58,7 @@ pub async fn handle(ctx: &Context, request: FindCoordinatorRequest) -> Outcome {
 /// Whether keys of this type have a coordinator here.
 const fn coordinated(key_type: i8) -> Result<(), NoCoordinator> {
     match key_type {
-        GROUP => Ok(()),
-        TRANSACTION => Err(NoCoordinator::Transactions),
+        GROUP | TRANSACTION => Ok(()),
         SHARE => Err(NoCoordinator::ShareGroups),
         _ => Err(NoCoordinator::UnknownKeyType),
     }

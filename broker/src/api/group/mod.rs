@@ -6,6 +6,8 @@
 //! Strings and bytes of a request are slices of its frame. Names are copied on the way in; member
 //! metadata and assignments are handed on as they are, and copied by the group that keeps them.
 
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod delete_groups;
 pub mod describe_groups;
 pub mod find_coordinator;
@@ -39,7 +41,11 @@ async fn until_stop<T>(
 }
 
 /// The member a request speaks for.
-fn member(member_id: &StrBytes, instance_id: Option<&StrBytes>, generation: i32) -> MemberRef {
+pub(super) fn member(
+    member_id: &StrBytes,
+    instance_id: Option<&StrBytes>,
+    generation: i32,
+) -> MemberRef {
     MemberRef {
         member_id: member_id.to_string(),
         instance_id: instance_id.map(ToString::to_string),

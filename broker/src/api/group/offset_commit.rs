@@ -3,7 +3,7 @@
 //! Every answer is per partition. A partition that does not exist is refused here and the others go
 //! on; a refusal by the group is repeated for each of them. A group that is unknown to a member of
 //! some generation is GROUP_ID_NOT_FOUND from version 9 on and ILLEGAL_GENERATION before. Versions
-//! 2–4 may say how long the offsets are to be kept.
+//! 2–4 may say how long the offsets are to be kept; version 10 names topics by id.
 
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::offset_commit_response::{
@@ -12,7 +12,7 @@ use kafka_protocol::messages::offset_commit_response::{
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use tidelog_coordinator::cluster::Image;
 use tidelog_coordinator::group::{CommitOffsets, GroupError, OffsetToCommit, PartitionOutcome};
-use tidelog_protocol_ext::ErrorCode;
+use tidelog_protocol_ext::{ErrorCode, StrBytes, newer};
 
 use super::{code, member};
 use crate::api::context::{Context, Outcome};
@@ -21,14 +21,25 @@ use crate::owners::groups::CoordinatorError;
 /// First version whose clients know GROUP_ID_NOT_FOUND.
 const GROUP_NOT_FOUND_FROM: i16 = 9;
 
+/// First version that names topics by id.
+const TOPIC_IDS_FROM: i16 = 10;
+
 /// "Keep the offsets as long as the broker does": sent for want of a wish.
 const DEFAULT_RETENTION: i64 = -1;
 
-pub async fn handle(ctx: &Context, request: OffsetCommitRequest) -> Outcome {
+pub async fn handle(ctx: &Context, request: newer::OffsetCommitRequest) -> Outcome {
+    let mut request = request.0;
     let view = ctx.broker.cluster().view();
+    let missing = match ctx.version() >= TOPIC_IDS_FROM {
+        true => {
+            name_topics(&view.image, &mut request.topics);
+            ErrorCode::UnknownTopicId
+        }
+        false => ErrorCode::UnknownTopicOrPartition,
+    };
     let topics = request.topics.iter();
-    let mut response = OffsetCommitResponse::default()
-        .with_topics(topics.map(|topic| checked(&view.image, topic)).collect());
+    let topics = topics.map(|topic| checked(&view.image, topic, missing));
+    let mut response = OffsetCommitResponse::default().with_topics(topics.collect());
     let commit = parse(request, &response);
     if !commit.offsets.is_empty() {
         let asked = commit.offsets.len();
@@ -38,15 +49,30 @@ pub async fn handle(ctx: &Context, request: OffsetCommitRequest) -> Outcome {
     ctx.answer(&response)
 }
 
-/// The answer for one topic as far as it can be given without the group.
-fn checked(image: &Image, topic: &OffsetCommitRequestTopic) -> OffsetCommitResponseTopic {
-    let partitions = image.topic(&topic.name).map_or(0, |known| known.partitions);
+/// Gives topics that came by id their names; those that do not exist stay without.
+fn name_topics(image: &Image, topics: &mut [OffsetCommitRequestTopic]) {
+    for topic in topics {
+        let known = image.topic_by_id(topic.topic_id);
+        let name = known.map_or_else(String::new, |known| known.name.clone());
+        topic.name = StrBytes::from_string(name).into();
+    }
+}
+
+/// The answer for one topic as far as it can be given without the group; `missing` if there is no
+/// such topic.
+fn checked(
+    image: &Image,
+    topic: &OffsetCommitRequestTopic,
+    missing: ErrorCode,
+) -> OffsetCommitResponseTopic {
+    let known = image.topic(&topic.name);
     let checked = topic.partitions.iter().map(|asked| {
-        let exists = (0..partitions).contains(&asked.partition_index);
-        let error = if exists {
-            ErrorCode::None
-        } else {
-            ErrorCode::UnknownTopicOrPartition
+        let error = match known {
+            None => missing,
+            Some(known) if (0..known.partitions).contains(&asked.partition_index) => {
+                ErrorCode::None
+            }
+            Some(_) => ErrorCode::UnknownTopicOrPartition,
         };
         OffsetCommitResponsePartition::default()
             .with_partition_index(asked.partition_index)
@@ -54,6 +80,7 @@ fn checked(image: &Image, topic: &OffsetCommitRequestTopic) -> OffsetCommitRespo
     });
     OffsetCommitResponseTopic::default()
         .with_name(topic.name.clone())
+        .with_topic_id(topic.topic_id)
         .with_partitions(checked.collect())
 }
 

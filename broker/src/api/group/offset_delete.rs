@@ -1,7 +1,7 @@
 //! OffsetDelete (key 47): forget offsets of topics the group no longer reads.
 //!
-//! A code at the top refuses the whole request; a topic that does not exist, or that a member
-//! still reads, is refused partition by partition.
+//! A code at the top refuses the whole request; what does not exist, or what a member still reads, is
+//! refused partition by partition.
 
 use kafka_protocol::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -17,14 +17,16 @@ pub async fn handle(ctx: &Context, request: OffsetDeleteRequest) -> Outcome {
     let view = ctx.broker.cluster().view();
     let (mut partitions, mut unknown) = (Vec::new(), Vec::new());
     for topic in request.topics {
-        let exists = view.image.topic(&topic.name).is_some();
-        let group = if exists {
-            &mut partitions
-        } else {
-            &mut unknown
-        };
-        let asked = topic.partitions.iter().map(|asked| asked.partition_index);
-        group.extend(asked.map(|partition| (topic.name.to_string(), partition)));
+        let known = view.image.topic(&topic.name);
+        let known = known.map_or(0, |topic| topic.partitions);
+        for asked in topic.partitions {
+            let index = asked.partition_index;
+            let group = match (0..known).contains(&index) {
+                true => &mut partitions,
+                false => &mut unknown,
+            };
+            group.push((topic.name.to_string(), index));
+        }
     }
     let unknown = unknown.into_iter().map(|(topic, partition)| {
         let code = ErrorCode::UnknownTopicOrPartition.code();
@@ -42,7 +44,10 @@ pub async fn handle(ctx: &Context, request: OffsetDeleteRequest) -> Outcome {
                 let code = code(outcome.result);
                 (outcome.topic, answered(outcome.partition, code))
             });
-            response.with_topics(topics(outcomes.chain(unknown)))
+            let mut answers: Vec<_> = outcomes.chain(unknown).collect();
+            // One heading for a topic of which only some partitions exist.
+            answers.sort_by(|a, b| a.0.cmp(&b.0));
+            response.with_topics(topics(answers))
         }
     })
 }
@@ -53,9 +58,7 @@ fn answered(partition: i32, code: i16) -> OffsetDeleteResponsePartition {
         .with_error_code(code)
 }
 
-fn topics(
-    answers: impl Iterator<Item = (String, OffsetDeleteResponsePartition)>,
-) -> Vec<OffsetDeleteResponseTopic> {
+fn topics(answers: Vec<(String, OffsetDeleteResponsePartition)>) -> Vec<OffsetDeleteResponseTopic> {
     let topics = by_topic(answers).into_iter().map(|(name, partitions)| {
         OffsetDeleteResponseTopic::default()
             .with_name(TopicName(StrBytes::from_string(name)))

@@ -1,8 +1,8 @@
-//! DescribeConfigs (key 32): every setting of a topic or broker, where its value comes from and
+//! DescribeConfigs (key 32): every setting of a topic, broker, group or subscription, where its value comes from and
 //! what else it could have been (KIP-226), its type and what it is for (KIP-569).
 //!
 //! The broker with the empty name is the default of all brokers: what was set there at run time and
-//! nothing else.
+//! nothing else. Of loggers there is one, whose level is chosen at start.
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -12,11 +12,16 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use tidelog_coordinator::cluster::settings::{ConfigEntry, ConfigSource, ConfigType, Synonym};
 use tidelog_coordinator::cluster::{ClusterError, ConfigResource};
 use tidelog_protocol_ext::StrBytes;
+use tracing::level_filters::LevelFilter;
 
-use super::{config_resource, name};
+use super::config_resource::{self, BadResource};
+use super::name;
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Failure;
 use crate::owners::cluster::View;
+
+/// What Kafka calls the logger above all others.
+const ROOT_LOGGER: &str = "root";
 
 pub async fn handle(ctx: &Context, request: DescribeConfigsRequest) -> Outcome {
     let show = Show {
@@ -66,6 +71,9 @@ fn entries(
     view: &View,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<ConfigEntry>, Failure> {
+    if resource.resource_type == config_resource::BROKER_LOGGER {
+        return loggers(ctx, &resource.resource_name);
+    }
     let named = config_resource::named(resource.resource_type, &resource.resource_name);
     let named = named.map_err(|bad| Failure::from(&bad))?;
     // Kafka reads an empty list of keys as all of them, too.
@@ -85,7 +93,29 @@ fn entries(
         ConfigResource::Broker(id) if id == node_id => Ok(layers.describe_broker(keys)),
         ConfigResource::Broker(id) => Err(Failure::from(&ClusterError::UnknownBroker { id })),
         ConfigResource::BrokerDefault => Ok(layers.describe_cluster_default(keys)),
+        ConfigResource::Named(resource) => {
+            let set = view.image.named_configs().get(&resource);
+            Ok(layers.describe_named(&resource, set, keys))
+        }
     }
+}
+
+/// The broker's only logger, with the most detailed level that anything is logged at.
+fn loggers(ctx: &Context, broker: &str) -> Result<Vec<ConfigEntry>, Failure> {
+    if broker != ctx.broker.node_id().to_string() {
+        let bad = BadResource::NotThisBroker(broker.to_owned());
+        return Err(Failure::from(&bad));
+    }
+    Ok(vec![ConfigEntry {
+        name: ROOT_LOGGER.to_owned(),
+        value: Some(LevelFilter::current().to_string().to_uppercase()),
+        source: ConfigSource::Logger,
+        read_only: true,
+        sensitive: false,
+        synonyms: Vec::new(),
+        config_type: ConfigType::String,
+        doc: "How much is logged. Chosen at start by RUST_LOG.",
+    }])
 }
 
 fn missing(name: String) -> ClusterError {
@@ -129,6 +159,9 @@ pub(super) fn source_number(source: ConfigSource) -> i8 {
         ConfigSource::DynamicDefault => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::Logger => 6,
+        ConfigSource::ClientMetrics => 7,
+        ConfigSource::Group => 8,
     }
 }
 

@@ -3,13 +3,14 @@
 pub mod alter_configs;
 mod alteration;
 mod config_resource;
-mod controller;
+pub(super) mod controller;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
 pub mod describe_configs;
 pub mod dynamic;
 pub mod incremental_alter_configs;
+pub mod list_config_resources;
 pub mod name;
 mod table;
 

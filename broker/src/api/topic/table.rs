@@ -1,19 +1,21 @@
-//! What table settings must be beyond their form: a schema must be one, and what rows were made
-//! under stays.
+//! What table settings must be beyond their form: a schema must be one, what rows were made under
+//! stays, and so does the rule that brought keys to their partitions.
 //!
 //! The cluster's owner knows settings as texts; here they are understood, before it is asked.
 
-use tidelog_coordinator::cluster::settings::{Overrides, TableMode, TopicSettings};
-use tidelog_coordinator::cluster::{Alteration, ConfigChange, ConfigResource, EditOp};
+use tidelog_coordinator::cluster::settings::{Overrides, TableMode, TableSettings, TopicSettings};
+use tidelog_coordinator::cluster::{Alteration, ConfigChange, ConfigResource, EditOp, Topic};
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_typed::{SchemaError, TableSchema};
 
 use crate::api::error::Coded;
 use crate::broker::Broker;
+use crate::owners::keyed::rules_of;
 
 const MODE: &str = "tidelog.table.mode";
 const SCHEMA: &str = "tidelog.table.schema";
 const KEY: &str = "tidelog.table.key";
+const PARTITIONER: &str = "tidelog.partitioner";
 const RECORD_KEY: &str = "record_key";
 
 /// Why a topic's table settings are refused.
@@ -28,6 +30,11 @@ pub enum BadTable {
          or leave it as it is"
     )]
     Fixed(&'static str),
+    #[error(
+        "{PARTITIONER} cannot change to a rule that the topic's records may not obey: their keys would \
+         be looked for elsewhere. Make a new topic, or use explicit"
+    )]
+    Scattered,
 }
 
 impl Coded for BadTable {
@@ -74,11 +81,12 @@ pub fn check_change(broker: &Broker, change: &ConfigChange) -> Result<(), BadTab
     let layers = view
         .image
         .layers(broker.node_id(), broker.cluster().broker_settings());
-    let new = TopicSettings::resolve(&layers.with_topic(&overrides))
-        .table
-        .mode;
-    let old = &view.topic_settings(topic).table.mode;
-    match (old, &new) {
+    let new = TopicSettings::resolve(&layers.with_topic(&overrides)).table;
+    let old = &view.topic_settings(topic).table;
+    if scatters(topic, old, &new) && has_records(broker, topic) {
+        return Err(BadTable::Scattered);
+    }
+    match (&old.mode, &new.mode) {
         (TableMode::Disabled, _) | (TableMode::KeyValue, TableMode::KeyValue) => Ok(()),
         (TableMode::Inline { schema: old }, TableMode::Inline { schema: new }) => {
             let is_same = old == new || TableSchema::parse(old)? == TableSchema::parse(new)?;
@@ -93,7 +101,7 @@ pub fn concerns(change: &ConfigChange) -> bool {
     match &change.alteration {
         Alteration::Edit(edits) => edits
             .iter()
-            .any(|edit| edit.name == MODE || edit.name == SCHEMA),
+            .any(|edit| [MODE, SCHEMA, PARTITIONER].contains(&edit.name.as_str())),
         Alteration::Replace(_) => true,
     }
 }
@@ -105,7 +113,23 @@ fn check_schema(text: &str) -> Result<(), BadTable> {
     Ok(())
 }
 
-/// The two settings as they would be; the others as they are.
+/// Whether records that are where the old rules want them may be elsewhere under the new ones.
+fn scatters(topic: &Topic, old: &TableSettings, new: &TableSettings) -> bool {
+    let is_keyed = new.key.is_keyed();
+    let (old, new) = (rules_of(topic, old), rules_of(topic, new));
+    let narrows = !old.is_explicit() && new.rules().all(|rule| old.rules().any(|had| had == rule));
+    let one_place = topic.partitions == 1 || new.is_explicit() || old == new;
+    is_keyed && !one_place && !narrows
+}
+
+fn has_records(broker: &Broker, topic: &Topic) -> bool {
+    (0..topic.partitions).any(|index| {
+        let partition = broker.log().partition(topic.id, index);
+        partition.is_some_and(|partition| partition.marks().high_watermark > 0)
+    })
+}
+
+/// The settings looked at here as they would be; the others as they are.
 fn changed(old: &Overrides, alteration: &Alteration) -> Overrides {
     let mut overrides = old.clone();
     let mut put = |name: &str, value: Option<&String>| match value {
@@ -116,14 +140,14 @@ fn changed(old: &Overrides, alteration: &Alteration) -> Overrides {
             overrides.remove(name);
         }
     };
-    for name in [MODE, SCHEMA] {
+    for name in [MODE, SCHEMA, PARTITIONER] {
         match alteration {
             Alteration::Edit(edits) => {
                 for edit in edits.iter().filter(|edit| edit.name == name) {
                     match edit.op {
                         EditOp::Set => put(name, edit.value.as_ref()),
                         EditOp::Delete => put(name, None),
-                        // Neither setting is a list; the owner refuses.
+                        // None of them is a list; the owner refuses.
                         EditOp::Append | EditOp::Subtract => {}
                     }
                 }

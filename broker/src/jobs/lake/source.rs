@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tidelog_records::BatchHeader;
+use tidelog_storage::{Committed, ReadEnd};
 use tidelog_tiering::{ReadRange, RowBatch, RowSource, SourceError};
 use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, Undecodable, decode_batches};
 use uuid::Uuid;
@@ -46,16 +45,12 @@ impl LogRows {
     }
 
     fn read(&mut self, range: ReadRange) -> Result<Option<RowBatch>, String> {
-        let Some(batches) = self.load(range)? else {
-            return Ok(None);
-        };
-        let read_to = batches.iter().filter_map(|batch| BatchHeader::read(batch));
-        let Some(read_to) = read_to.map(|header| header.last_offset() + 1).max() else {
+        let Some(committed) = self.load(range)? else {
             return Ok(None);
         };
         let offsets = OffsetRange {
             first: range.from_offset,
-            end: range.to_offset.min(read_to),
+            end: range.to_offset.min(committed.end),
         };
         let limits = DecodeLimits {
             records_max: ROWS_MAX,
@@ -63,7 +58,7 @@ impl LogRows {
             batch_bytes_max: BATCH_BYTES_MAX,
         };
         let partition = range.partition;
-        let decoded = decode_batches(&self.schema, partition, offsets, batches, &limits)
+        let decoded = decode_batches(&self.schema, partition, offsets, committed.batches, &limits)
             .map_err(|error| error.to_string())?;
         self.count(partition, &decoded.undecodable);
         Ok(Some(RowBatch {
@@ -74,19 +69,22 @@ impl LogRows {
         }))
     }
 
-    /// Whole batches from the one that holds the first offset on; `None` when there is nothing.
-    fn load(&self, range: ReadRange) -> Result<Option<Vec<Bytes>>, String> {
+    /// What counts of the batches from the one that holds the first offset on; `None` when there is
+    /// nothing.
+    fn load(&self, range: ReadRange) -> Result<Option<Committed>, String> {
         let partition = self.log.partition(self.topic, range.partition);
         let Some(partition) = partition else {
             return Ok(None);
         };
-        let plan = partition.plan_read(range.from_offset, READ_BYTES, true);
+        let from = range.from_offset;
+        let plan = partition.plan_read_to(ReadEnd::StableEnd, from, READ_BYTES, true);
         let plan = plan.map_err(|error| error.to_string())?;
         if plan.is_empty() {
             return Ok(None);
         }
         let pieces = plan.load().map_err(|error| error.to_string())?;
-        Ok(Some(pieces.into_iter().flat_map(split).collect()))
+        let committed = partition.committed(from, pieces);
+        Ok(Some(committed.map_err(|error| error.to_string())?))
     }
 
     fn count(&mut self, partition: i32, undecodable: &[Undecodable]) {
@@ -95,14 +93,6 @@ impl LogRows {
             self.first_undecodable = Some((partition, first.offset, first.reason.to_string()));
         }
     }
-}
-
-/// Back-to-back batches, apart.
-fn split(mut piece: Bytes) -> impl Iterator<Item = Bytes> {
-    std::iter::from_fn(move || {
-        let len = BatchHeader::read(&piece)?.total_len();
-        (len <= piece.len()).then(|| piece.split_to(len))
-    })
 }
 
 impl RowSource for LogRows {

@@ -22,6 +22,7 @@ use tidelog_tiering::{
 };
 use tidelog_typed::{RowSchema, TableSchema};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::source::LogRows;
 use super::state::{Standing, TopicLake};
@@ -49,6 +50,11 @@ pub enum Stopped {
          tidelog.lake.enable to false and then to true"
     )]
     TableGone(String),
+    #[error(
+        "table {table} belongs to topic {owner}, which had this name or one that makes the same table; \
+         rename or drop that table in the catalog, and this topic gets its own"
+    )]
+    TableTaken { table: String, owner: Uuid },
     #[error(transparent)]
     Pass(#[from] PassError),
     #[error("the catalog cannot remember the table: {0}")]
@@ -303,6 +309,10 @@ impl Mover {
         let tierer = Box::pin(opening).await?;
         match tierer.state().await? {
             TierState::Active(mark) => self.lake.set_mark(mark),
+            TierState::Suspended(Suspension::ForeignTopic { found: owner }) => {
+                let table = table.to_string();
+                return Err(Stopped::TableTaken { table, owner });
+            }
             TierState::Suspended(suspension) => return Err(PassError::from(suspension).into()),
         }
         if !remembered {

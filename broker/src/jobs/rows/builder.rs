@@ -17,7 +17,7 @@ use std::time::Duration;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{EncodedBlock, RowsMeta, RowsWriter, WriteError};
 use tidelog_storage::segment::FileId;
-use tidelog_storage::{InstallError, ReadError, Standing, Store};
+use tidelog_storage::{InstallError, ReadEnd, ReadError, Standing, Store};
 use tidelog_typed::OffsetRange;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -191,19 +191,19 @@ impl Builder {
         let first = base.max(marks.log_start);
         let started_ms = self.broker.now_ms();
         let permit = self.broker.rows().permit().await;
-        let plan = partition.plan_read(first, STEP_BYTES, true)?;
+        let plan = partition.plan_read_to(ReadEnd::StableEnd, first, STEP_BYTES, true)?;
         let pieces = self.broker.log().load(plan).await?;
+        let committed = partition.committed(first, pieces)?;
         let format = self.live.format();
         let built = run_blocking(move || -> Result<Option<Built>, BuildError> {
-            let (batches, end) = build::split(pieces);
-            let Some(end) = end
-                .map(|end| end.min(marks.stable_end))
-                .filter(|end| *end > first)
-            else {
-                return Ok(None);
+            let range = OffsetRange {
+                first,
+                end: committed.end,
             };
-            let range = OffsetRange { first, end };
-            build::build(&format, partition.id.index, range, base, &batches).map(Some)
+            if range.end <= first {
+                return Ok(None);
+            }
+            build::build(&format, partition.id.index, range, base, &committed.batches).map(Some)
         });
         let built = built.await?.ok_or(StepError::Hole(first))?;
         drop(permit);

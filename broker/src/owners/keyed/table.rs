@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tidelog_keyed::{
-    CatchUpError, EngineError, EngineStore, Home, KeyedTable, Lookup, OpenError, TableOptions,
+    CatchUpError, Chunk, EngineError, EngineStore, Home, KeyedTable, Lookup, OpenError,
+    TableOptions,
 };
 use tidelog_storage::ids::Offset;
-use tidelog_storage::{InstallError, Partition, ReadError};
+use tidelog_storage::{InstallError, Partition, ReadEnd, ReadError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -170,8 +171,15 @@ impl Table {
         NotReady::Lost(why)
     }
 
-    fn read(&self, at: Offset) -> Result<Vec<Bytes>, ReadError> {
-        self.partition.plan_read(at, READ_BYTES, true)?.load()
+    fn read(&self, at: Offset) -> Result<Chunk, ReadError> {
+        let plan = self
+            .partition
+            .plan_read_to(ReadEnd::StableEnd, at, READ_BYTES, true)?;
+        let committed = self.partition.committed(at, plan.load()?)?;
+        Ok(Chunk {
+            pieces: committed.batches,
+            end: committed.end,
+        })
     }
 
     /// True once for whoever is to open it now.

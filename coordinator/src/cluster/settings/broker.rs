@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
-use super::table::TOPIC_CONFIGS;
+use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
 
 /// One broker setting, as the broker process knows it.
 #[derive(Debug, Clone)]
@@ -92,13 +92,25 @@ impl BrokerSettings {
     }
 }
 
+/// Of `log.retention.{ms,minutes,hours}` only the coarsest has a default, as in Kafka: a finer one that
+/// is not set must not stand before it.
+fn default_of(config: &TopicConfig, broker_name: &BrokerName) -> Option<String> {
+    let last = config.broker_names.last()?;
+    if last.name != broker_name.name {
+        return None;
+    }
+    match config.default.parse::<i64>() {
+        Ok(number) if last.unit != 1 => Some((number / last.unit).to_string()),
+        _ => Some(config.default.into()),
+    }
+}
+
 fn topic_defaults() -> impl Iterator<Item = BrokerSetting> {
     TOPIC_CONFIGS.iter().flat_map(|config| {
         config.broker_names.iter().map(|broker_name| BrokerSetting {
             name: broker_name.name,
             kind: broker_name.kind.unwrap_or(config.kind),
-            // Of retention.{ms,minutes,hours} one name carries the default, or it would be told thrice.
-            default: (broker_name.unit == 1).then(|| config.default.into()),
+            default: default_of(config, broker_name),
             value: None,
             doc: config.doc,
             read_only: !broker_name.dynamic,

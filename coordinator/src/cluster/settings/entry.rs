@@ -15,6 +15,12 @@ pub enum ConfigSource {
     StaticBroker,
     /// Nobody set it.
     Default,
+    /// The level of a logger.
+    Logger,
+    /// Set for the subscription to metrics.
+    ClientMetrics,
+    /// Set for the group.
+    Group,
 }
 
 /// A place a value could have come from: the name there, the value there.

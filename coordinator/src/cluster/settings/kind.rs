@@ -42,11 +42,13 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Comma-separated words; no repeats. An empty `allowed` takes any word.
+    /// Comma-separated words; a repeat counts once. An empty `allowed` takes any word.
     List {
         allowed: &'static [&'static str],
         items_min: usize,
     },
+    /// Comma-separated items with a grammar of their own; the check says what is wrong with one.
+    Items(fn(&str) -> Result<(), String>),
     /// Text with its own grammar; the check says what is wrong.
     Text(fn(&str) -> Result<(), String>),
 }
@@ -59,14 +61,14 @@ impl Kind {
             Kind::Int { .. } => ConfigType::Int,
             Kind::Long { .. } => ConfigType::Long,
             Kind::Double { .. } => ConfigType::Double,
-            Kind::List { .. } => ConfigType::List,
+            Kind::List { .. } | Kind::Items(_) => ConfigType::List,
             Kind::Choice(_) | Kind::Text(_) => ConfigType::String,
         }
     }
 
     /// Whether APPEND and SUBTRACT make sense.
     pub fn is_list(self) -> bool {
-        matches!(self, Kind::List { .. })
+        matches!(self, Kind::List { .. } | Kind::Items(_))
     }
 
     /// Checks `value`; the error is the reason, to be put behind the setting's name and value.
@@ -83,7 +85,26 @@ impl Kind {
                 false => Err(format!("must be one of {}", words.join(", "))),
             },
             Kind::List { allowed, items_min } => check_list(value, allowed, items_min),
+            Kind::Items(check) => list_items(value).into_iter().try_for_each(check),
             Kind::Text(check) => check(value),
+        }
+    }
+
+    /// A value that passed the check, as Kafka shows it: without blanks around it, a list without
+    /// repeats.
+    pub(super) fn normal(self, value: &str) -> String {
+        match self {
+            Kind::Boolean => value.trim().to_ascii_lowercase(),
+            Kind::List { .. } | Kind::Items(_) => {
+                let mut seen = HashSet::new();
+                let mut items = list_items(value);
+                items.retain(|item| seen.insert(*item));
+                items.join(",")
+            }
+            Kind::Int { .. } | Kind::Long { .. } | Kind::Double { .. } | Kind::Choice(_) => {
+                value.trim().to_owned()
+            }
+            Kind::Text(_) => value.to_owned(),
         }
     }
 }
@@ -124,7 +145,9 @@ fn check_list(value: &str, allowed: &[&str], items_min: usize) -> Result<(), Str
     if items.len() < items_min {
         return Err(format!("must name at least one of {}", allowed.join(", ")));
     }
-    check_items(&items)?;
+    if items.contains(&"") {
+        return Err("has an empty item".into());
+    }
     if !allowed.is_empty() && !items.iter().all(|item| allowed.contains(item)) {
         return Err(format!("may only name {}", allowed.join(", ")));
     }

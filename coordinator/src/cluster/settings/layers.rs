@@ -3,8 +3,10 @@
 use super::broker::{BrokerSetting, BrokerSettings};
 use super::entry::{ConfigEntry, ConfigSource, Synonym};
 use super::kind::parse_bool;
+use super::named::NamedConfig;
 use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
 use super::{ConfigError, Overrides};
+use crate::cluster::NamedResource;
 
 /// The places a value is looked for, nearest first. Cheap to copy: it only borrows.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +124,33 @@ impl<'a> Layers<'a> {
             .collect()
     }
 
+    /// The settings of a group or subscription as DescribeConfigs shows them, in table order; `set`
+    /// are its own.
+    pub fn describe_named(
+        &self,
+        resource: &NamedResource,
+        set: Option<&Overrides>,
+        keys: Option<&[String]>,
+    ) -> Vec<ConfigEntry> {
+        let own = match resource {
+            NamedResource::Group(_) => ConfigSource::Group,
+            NamedResource::ClientMetrics(_) => ConfigSource::ClientMetrics,
+        };
+        resource
+            .configs()
+            .iter()
+            .filter(|config| wanted(keys, config.name))
+            .map(|config| self.named_entry(config, own, set))
+            .collect()
+    }
+
+    /// The value in force of a setting of a group or subscription.
+    pub fn named_value(&self, config: &NamedConfig, set: Option<&Overrides>) -> String {
+        let own = set.and_then(|set| set.get(config.name)).cloned();
+        own.or_else(|| self.broker_value(config.broker_name?).ok())
+            .unwrap_or_else(|| config.default.into())
+    }
+
     /// The effective value an APPEND or SUBTRACT on a broker setting starts from.
     pub(crate) fn broker_value(&self, name: &str) -> Result<String, ConfigError> {
         let row = self.settings.known(name)?;
@@ -133,22 +162,57 @@ impl<'a> Layers<'a> {
     }
 
     fn topic_entry(&self, config: &TopicConfig) -> ConfigEntry {
-        let name = config
-            .broker_names
-            .first()
-            .map_or(config.name, |broker_name| broker_name.name);
         let mut synonyms: Vec<_> = self
             .found(config)
-            .map(|found| synonym(found.name, found.value, found.source))
+            .map(|found| match found.source {
+                ConfigSource::Topic => {
+                    synonym(found.name, &config.kind.normal(found.value), found.source)
+                }
+                _ => synonym(found.name, found.value, found.source),
+            })
             .collect();
         let source = synonyms
             .first()
             .map_or(ConfigSource::Default, |nearest| nearest.source);
-        synonyms.push(synonym(name, config.default, ConfigSource::Default));
+        // Of several names none carries the default, as in Kafka.
+        if let [only] = config.broker_names {
+            synonyms.push(synonym(only.name, config.default, ConfigSource::Default));
+        }
         ConfigEntry {
             name: config.name.into(),
-            value: Some(self.value(config)),
+            value: Some(config.kind.normal(&self.value(config))),
             source,
+            read_only: false,
+            sensitive: false,
+            synonyms,
+            config_type: config.kind.config_type(),
+            doc: config.doc,
+        }
+    }
+
+    fn named_entry(
+        &self,
+        config: &NamedConfig,
+        own: ConfigSource,
+        set: Option<&Overrides>,
+    ) -> ConfigEntry {
+        let set = set.and_then(|set| set.get(config.name));
+        let own = set.map(|value| synonym(config.name, &config.kind.normal(value), own));
+        let row = config.broker_name.and_then(|name| self.settings.get(name));
+        let inherited = row.into_iter().flat_map(|row| {
+            let places = self.broker_places(row);
+            places.map(|(source, value)| synonym(row.name, value, source))
+        });
+        let mut synonyms: Vec<_> = own.into_iter().chain(inherited).collect();
+        if let (None, Some(broker_name)) = (row, config.broker_name) {
+            // The broker has no such setting of its own: its default is the row's.
+            synonyms.push(synonym(broker_name, config.default, ConfigSource::Default));
+        }
+        let nearest = synonyms.first();
+        ConfigEntry {
+            name: config.name.into(),
+            value: nearest.map_or(Some(config.default.into()), |nearest| nearest.value.clone()),
+            source: nearest.map_or(ConfigSource::Default, |nearest| nearest.source),
             read_only: false,
             sensitive: false,
             synonyms,
@@ -224,7 +288,11 @@ impl<'a> Layers<'a> {
             ConfigSource::DynamicBroker => dynamic(self.broker),
             ConfigSource::DynamicDefault => dynamic(self.cluster),
             ConfigSource::StaticBroker => self.settings.get(broker_name)?.value.as_deref(),
-            ConfigSource::Topic | ConfigSource::Default => None,
+            ConfigSource::Topic
+            | ConfigSource::Default
+            | ConfigSource::Logger
+            | ConfigSource::ClientMetrics
+            | ConfigSource::Group => None,
         }
     }
 }

@@ -18,6 +18,7 @@ mod broker;
 mod entry;
 mod kind;
 mod layers;
+mod named;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use broker::{BrokerSetting, BrokerSettings};
 pub use entry::{ConfigEntry, ConfigSource, Synonym};
 pub use kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
 pub use layers::Layers;
+pub use named::{NamedConfig, RESOURCE_NAME_BYTES_MAX};
 pub use table::{BrokerName, Effect, TOPIC_CONFIGS, TopicConfig};
 pub use topic::{
     CleanupPolicy, Compression, KeyScope, LakeSettings, Partitioner, TableCodec, TableKey,
@@ -36,6 +38,7 @@ pub use topic::{
 };
 
 pub(crate) use kind::list_items;
+pub(crate) use named::check_named;
 pub(crate) use table::{TABLE_KEY, TABLE_KEY_SCOPE};
 pub(crate) use topic::{check_topic, known};
 

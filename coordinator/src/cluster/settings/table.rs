@@ -4,7 +4,7 @@
 //! tools without protecting anyone. Their documentation says so.
 
 use super::kind::Kind;
-use super::topic::{check_mode, check_schema, check_table_key};
+use super::topic::{check_mode, check_schema, check_table_key, check_throttled};
 
 /// Whether the system acts on a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +94,6 @@ const fn level(min: i32, max: i32) -> Kind {
     Kind::Int { min, max }
 }
 
-const fn any_text(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
 macro_rules! topic_configs {
     ($(
         $row:ident: $name:literal, $kind:expr, $default:literal,
@@ -118,11 +114,11 @@ macro_rules! topic_configs {
 }
 
 topic_configs! {
-    CLEANUP_POLICY: "cleanup.policy", list(&["delete", "compact"], 1), "delete",
+    CLEANUP_POLICY: "cleanup.policy", list(&["delete", "compact"], 0), "delete",
         [same("log.cleanup.policy")], Honoured,
         "What happens to old records. delete: they go by age and size. compact: the newest record of \
          each key stays for ever; until compaction arrives, every record of such a topic is kept. \
-         Both together: records also go by age and size.";
+         Both together: records also go by age and size. Neither: nothing goes.";
     RETENTION_MS: "retention.ms", long(-1), "604800000",
         [
             same("log.retention.ms"),
@@ -131,7 +127,7 @@ topic_configs! {
         ], Honoured,
         "How long records are kept under the delete policy, in milliseconds; -1 for ever. A segment \
          goes when its newest record is older.";
-    RETENTION_BYTES: "retention.bytes", long(-1), "-1",
+    RETENTION_BYTES: "retention.bytes", long(i64::MIN), "-1",
         [same("log.retention.bytes")], Honoured,
         "How many bytes a partition keeps under the delete policy; -1 for no limit. Counted per \
          partition, in whole segments.";
@@ -155,17 +151,18 @@ topic_configs! {
         Kind::Choice(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), "producer",
         [same("compression.type")], Honoured,
         "How record batches are stored: as they came (producer), or recompressed with the codec named.";
-    SEGMENT_BYTES: "segment.bytes", int(14), "1073741824",
-        [same("log.segment.bytes")], Stored,
-        "Stored for tools, no effect here: segments are cut as the log is flushed, and retention does not \
-         wait for them.";
+    SEGMENT_BYTES: "segment.bytes", int(1_048_576), "1073741824",
+        [same("log.segment.bytes")], Honoured,
+        "How many bytes of a compacted topic may come together before they are compacted. Otherwise segments \
+         are cut as the log is flushed, and retention does not wait for them.";
     SEGMENT_MS: "segment.ms", long(1), "604800000",
-        [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Stored,
-        "Stored for tools, no effect here: retention by time does not wait for a segment to be closed.";
+        [same("log.roll.ms"), counted("log.roll.hours", HOUR_MS, 1)], Honoured,
+        "How long records of a compacted topic may come together before they are compacted, in milliseconds. \
+         Retention by time does not wait for a segment to be closed.";
     DELETE_RETENTION_MS: "delete.retention.ms", long(0), "86400000",
-        [same("log.cleaner.delete.retention.ms")], Stored,
-        "How long a compacted topic would keep a record without value (a delete), in milliseconds. Has no \
-         effect here: nothing is compacted yet, so nothing is removed.";
+        [same("log.cleaner.delete.retention.ms")], Honoured,
+        "How long a compacted topic keeps a record without value (a delete) after compaction first met it, in \
+         milliseconds: the time a reader from the start has to see it.";
     MIN_INSYNC_REPLICAS: "min.insync.replicas", int(1), "1",
         [same("min.insync.replicas")], Stored,
         "Stored for tools, no effect here: a topic has one replica, and a write never waits for more \
@@ -177,7 +174,8 @@ topic_configs! {
          inline: values are JSON described by tidelog.table.schema.";
     TABLE_SCHEMA: "tidelog.table.schema", Kind::Text(check_schema), "",
         [], Honoured,
-        "The schema of the values as a JSON object. Needed by tidelog.table.mode=inline.";
+        "The schema of the values as a JSON object. Needed by tidelog.table.mode=inline, and refused \
+         without it. At most 32,767 bytes: older versions of the requests that set it carry no more.";
     TABLE_CODEC: "tidelog.table.codec", Kind::Choice(&["none", "lz4", "zstd"]), "zstd",
         [], Honoured,
         "How column buffers are compressed.";
@@ -194,10 +192,11 @@ topic_configs! {
         [], Honoured,
         "Which partition a key of a keyed table belongs to. murmur2 is the Java client's rule, crc32 \
          librdkafka's, fnv1a sarama's; explicit trusts the producer; auto takes the rule the first \
-         records obey.";
+         records obey. Once there are records it can only change to a rule they obey, or to explicit.";
     LAKE_ENABLE: "tidelog.lake.enable", Kind::Boolean, "false",
         [same("tidelog.lake.enable")], Honoured,
-        "Whether the topic is kept as an Apache Iceberg table too.";
+        "Whether the topic is kept as an Apache Iceberg table too. Needs columns (tidelog.table.mode) and no \
+         tidelog.table.key; a topic that sets it without is refused.";
     LAKE_TARGET_LAG_MS: "tidelog.lake.target.lag.ms", long(1000), "30000",
         [same("tidelog.lake.target.lag.ms")], Honoured,
         "How far the Iceberg table may be behind the log, in milliseconds. Shorter makes more and \
@@ -207,42 +206,43 @@ topic_configs! {
         "How many bytes each partition keeps beyond its retention while they are not in the Iceberg table \
          yet. Beyond that, records go that never come to the table; they are counted.";
 
-    COMPRESSION_GZIP_LEVEL: "compression.gzip.level", level(-1, 9), "-1", [], Stored,
+    IMPORT: "tidelog.import", Kind::Boolean, "false",
+        [], Honoured,
+        "Whether the topic is being filled from another cluster by tidelog migrate. While it is, producers are \
+         told to try again, and no record goes by age, size or compaction.";
+
+    COMPRESSION_GZIP_LEVEL: "compression.gzip.level", level(-1, 9), "-1", [same("compression.gzip.level")], Stored,
         "Kept for tools; no effect here: gzip always uses its usual level.";
-    COMPRESSION_LZ4_LEVEL: "compression.lz4.level", level(1, 17), "9", [], Stored,
+    COMPRESSION_LZ4_LEVEL: "compression.lz4.level", level(1, 17), "9", [same("compression.lz4.level")], Stored,
         "Kept for tools; no effect here: lz4 has one level.";
-    COMPRESSION_ZSTD_LEVEL: "compression.zstd.level", level(-131_072, 22), "3", [], Stored,
+    COMPRESSION_ZSTD_LEVEL: "compression.zstd.level", level(-131_072, 22), "3", [same("compression.zstd.level")], Stored,
         "Kept for tools; no effect here: zstd always uses its usual level.";
-    FILE_DELETE_DELAY_MS: "file.delete.delay.ms", long(0), "60000", [], Stored,
+    FILE_DELETE_DELAY_MS: "file.delete.delay.ms", long(0), "60000", [same("log.segment.delete.delay.ms")], Stored,
         "Kept for tools; no effect here: a file goes once no reader needs it.";
-    FLUSH_MESSAGES: "flush.messages", long(1), "9223372036854775807", [], Stored,
+    FLUSH_MESSAGES: "flush.messages", long(1), "9223372036854775807", [same("log.flush.interval.messages")], Stored,
         "Kept for tools; no effect here: the broker's flush mode says when records \
          reach the disk.";
     FLUSH_MS: "flush.ms", long(0), "9223372036854775807", [], Stored,
         "Kept for tools; no effect here: the broker's flush mode says when records \
          reach the disk.";
-    FOLLOWER_THROTTLED: "follower.replication.throttled.replicas", list(&[], 0), "", [], Stored,
+    FOLLOWER_THROTTLED: "follower.replication.throttled.replicas", Kind::Items(check_throttled), "", [], Stored,
         "Kept for tools; no effect here: there are no followers.";
-    INDEX_INTERVAL_BYTES: "index.interval.bytes", int(0), "4096", [], Stored,
+    INDEX_INTERVAL_BYTES: "index.interval.bytes", int(0), "4096", [same("log.index.interval.bytes")], Stored,
         "Kept for tools; no effect here: segments carry an exact index.";
-    LEADER_THROTTLED: "leader.replication.throttled.replicas", list(&[], 0), "", [], Stored,
+    LEADER_THROTTLED: "leader.replication.throttled.replicas", Kind::Items(check_throttled), "", [], Stored,
         "Kept for tools; no effect here: there are no followers.";
-    LOCAL_RETENTION_BYTES: "local.retention.bytes", long(-2), "-2", [], Stored,
+    LOCAL_RETENTION_BYTES: "local.retention.bytes", long(-2), "-2", [same("log.local.retention.bytes")], Stored,
         "Kept for tools; no effect here: there is no remote log to offload to.";
-    LOCAL_RETENTION_MS: "local.retention.ms", long(-2), "-2", [], Stored,
+    LOCAL_RETENTION_MS: "local.retention.ms", long(-2), "-2", [same("log.local.retention.ms")], Stored,
         "Kept for tools; no effect here: there is no remote log to offload to.";
-    MAX_COMPACTION_LAG_MS: "max.compaction.lag.ms", long(1), "9223372036854775807", [], Stored,
-        "Kept for tools; no effect here yet.";
-    MESSAGE_DOWNCONVERSION: "message.downconversion.enable", Kind::Boolean, "true", [], Stored,
-        "Kept for tools; no effect here: there is one record format.";
-    MESSAGE_FORMAT_VERSION: "message.format.version", Kind::Text(any_text), "3.0-IV1", [], Stored,
-        "Kept for tools; no effect here: there is one record format.";
+    MAX_COMPACTION_LAG_MS: "max.compaction.lag.ms", long(1), "9223372036854775807", [same("log.cleaner.max.compaction.lag.ms")], Honoured,
+        "Age at which records of a compacted topic are compacted whatever the ratio, in milliseconds.";
     MIN_CLEANABLE_DIRTY_RATIO: "min.cleanable.dirty.ratio",
-        Kind::Double { min: 0.0, max: 1.0 }, "0.5", [], Stored,
-        "Kept for tools; no effect here yet.";
-    MIN_COMPACTION_LAG_MS: "min.compaction.lag.ms", long(0), "0", [], Stored,
-        "Kept for tools; no effect here yet.";
-    PREALLOCATE: "preallocate", Kind::Boolean, "false", [], Stored,
+        Kind::Double { min: 0.0, max: 1.0 }, "0.5", [same("log.cleaner.min.cleanable.ratio")], Honoured,
+        "Which part of a compacted topic's bytes may be without compaction before it begins.";
+    MIN_COMPACTION_LAG_MS: "min.compaction.lag.ms", long(0), "0", [same("log.cleaner.min.compaction.lag.ms")], Honoured,
+        "Age up to which compaction leaves records alone, in milliseconds.";
+    PREALLOCATE: "preallocate", Kind::Boolean, "false", [same("log.preallocate")], Stored,
         "Kept for tools; no effect here: the write-ahead log is always allocated in advance.";
     REMOTE_COPY_DISABLE: "remote.log.copy.disable", Kind::Boolean, "false", [], Stored,
         "Kept for tools; no effect here: there is no remote log to offload to.";
@@ -250,10 +250,10 @@ topic_configs! {
         "Kept for tools; no effect here: there is no remote log to offload to.";
     REMOTE_STORAGE_ENABLE: "remote.storage.enable", Kind::Boolean, "false", [], Stored,
         "Kept for tools; no effect here: see tidelog.lake.enable for tables in a lake.";
-    SEGMENT_INDEX_BYTES: "segment.index.bytes", int(4), "10485760", [], Stored,
+    SEGMENT_INDEX_BYTES: "segment.index.bytes", int(4), "10485760", [same("log.index.size.max.bytes")], Stored,
         "Kept for tools; no effect here: segments carry an exact index.";
     SEGMENT_JITTER_MS: "segment.jitter.ms", long(0), "0", [], Stored,
         "Kept for tools; no effect here: segments do not close all at once.";
-    UNCLEAN_LEADER_ELECTION: "unclean.leader.election.enable", Kind::Boolean, "false", [], Stored,
+    UNCLEAN_LEADER_ELECTION: "unclean.leader.election.enable", Kind::Boolean, "false", [same("unclean.leader.election.enable")], Stored,
         "Kept for tools; no effect here: a partition has one replica.";
 }

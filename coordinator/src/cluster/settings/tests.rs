@@ -45,7 +45,7 @@ fn every_row_is_sound() {
         if let Some(first) = config.broker_names.first() {
             assert_eq!(
                 first.unit, 1,
-                "{}: the first broker name carries the default",
+                "{}: the first broker name counts as the topic does",
                 first.name
             );
         }
@@ -59,12 +59,17 @@ fn values_are_checked_by_type_range_and_grammar() {
         ("retention.ms", " 100 "),
         ("cleanup.policy", "compact"),
         ("cleanup.policy", "compact, delete"),
+        ("cleanup.policy", ""),
+        ("cleanup.policy", "delete,delete"),
+        ("segment.bytes", "1048576"),
+        ("retention.bytes", "-2"),
+        ("leader.replication.throttled.replicas", "*"),
         ("compression.type", "uncompressed"),
         ("preallocate", "TRUE"),
         ("min.cleanable.dirty.ratio", "0.25"),
         ("leader.replication.throttled.replicas", "0:1,1:1"),
         ("tidelog.table.mode", "key_value"),
-        ("tidelog.table.schema", "{\"type\":\"object\"}"),
+        ("tidelog.table.schema", " "),
     ];
     for (name, value) in accepted {
         assert_eq!(check(&[(name, value)], 3), Ok(()), "{name}={value}");
@@ -83,17 +88,18 @@ fn values_are_checked_by_type_range_and_grammar() {
         ),
         (
             "cleanup.policy",
-            "",
-            "must name at least one of delete, compact",
-        ),
-        ("cleanup.policy", "delete,delete", "names delete twice"),
-        (
-            "cleanup.policy",
             "delete,shrink",
             "may only name delete, compact",
         ),
         ("cleanup.policy", "delete,", "has an empty item"),
         ("preallocate", "yes", "must be true or false"),
+        ("segment.bytes", "1048575", "must be between 1048576"),
+        (
+            "leader.replication.throttled.replicas",
+            "0:1,x",
+            "PARTITION:BROKER",
+        ),
+        ("remote.storage.enable", "true", "there is no remote log"),
         (
             "min.cleanable.dirty.ratio",
             "NaN",
@@ -186,6 +192,7 @@ fn table_settings_fit_together() {
         ("tidelog.table.key", "record_key"),
         ("tidelog.table.key.scope", "partition"),
     );
+    let lake = ("tidelog.lake.enable", "TRUE");
     type Case<'a> = (&'a [(&'a str, &'a str)], i32, Option<&'a str>);
     let cases: &[Case<'_>] = &[
         (&[inline], 1, Some("inline needs a schema")),
@@ -200,6 +207,21 @@ fn table_settings_fit_together() {
             Some("one key could land in several partitions"),
         ),
         (&[columns, inline, schema, scope], 2, None),
+        (&[schema], 1, Some("set both, or leave the schema out")),
+        (&[schema, raw], 1, Some("set both, or leave the schema out")),
+        (&[lake], 1, Some("a lake table needs columns")),
+        (&[lake, raw], 3, None),
+        (&[lake, inline, schema], 3, None),
+        (
+            &[lake, raw, record_key],
+            1,
+            Some("leave out tidelog.lake.enable"),
+        ),
+        (
+            &[("tidelog.lake.enable", "false"), raw, record_key],
+            1,
+            None,
+        ),
     ];
     for (pairs, partitions, expected) in cases {
         match (check(pairs, *partitions), expected) {
@@ -208,6 +230,18 @@ fn table_settings_fit_together() {
             (result, _) => panic!("{pairs:?}: {result:?}"),
         }
     }
+}
+
+#[test]
+fn what_was_accepted_once_does_not_stand_in_the_way() {
+    let settings = BrokerSettings::new([]);
+    let layers = Layers::new(&settings, None, None);
+    let old = overrides(&[("tidelog.lake.enable", "true")]);
+    let mut new = old.clone();
+    new.insert("retention.ms".into(), "5".into());
+    assert_eq!(check_topic(&old, &new, &layers, 1), Ok(()));
+    new.insert("tidelog.table.schema".into(), "{}".into());
+    assert!(check_topic(&old, &new, &layers, 1).is_err());
 }
 
 #[test]
@@ -282,7 +316,6 @@ fn the_nearest_layer_wins_and_units_are_converted() {
             ("log.retention.ms", "5", ConfigSource::DynamicDefault),
             ("log.retention.minutes", "-1", ConfigSource::StaticBroker),
             ("log.retention.hours", "2", ConfigSource::StaticBroker),
-            ("log.retention.ms", "604800000", ConfigSource::Default),
         ]
     );
 }

@@ -5,7 +5,7 @@ use super::table::{self, TOPIC_CONFIGS, TopicConfig};
 use super::{Layers, Overrides};
 
 /// What a topic's owner obeys. Resolved from the overrides over the broker's values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicSettings {
     pub cleanup: CleanupPolicy,
     /// Age in milliseconds; `None` for ever.
@@ -23,12 +23,20 @@ pub struct TopicSettings {
     pub segment_bytes: u32,
     pub segment_ms: i64,
     pub delete_retention_ms: i64,
+    /// Part of the bytes that compaction has not seen, at which it begins.
+    pub min_dirty_ratio: f64,
+    /// Age up to which compaction leaves records alone, in milliseconds.
+    pub min_compaction_lag_ms: i64,
+    /// Age at which compaction has to begin, in milliseconds; `None` for never.
+    pub max_compaction_lag_ms: Option<i64>,
     pub min_insync_replicas: i32,
+    /// Its records come from another cluster for now, and nobody else writes to it.
+    pub importing: bool,
     pub table: TableSettings,
     pub lake: LakeSettings,
 }
 
-/// What may be removed from the log. At least one is set.
+/// What may be removed from the log: nothing, if neither is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
     pub delete: bool,
@@ -131,11 +139,12 @@ impl TopicSettings {
     /// Resolves every setting. Total: a text that no longer parses counts as its default.
     pub fn resolve(layers: &Layers<'_>) -> Self {
         let policies = layers.value(&table::CLEANUP_POLICY);
-        let compact = list_items(&policies).contains(&"compact");
         TopicSettings {
             cleanup: CleanupPolicy {
-                delete: !compact || list_items(&policies).contains(&"delete"),
-                compact,
+                // A text nobody understands is the default.
+                delete: table::CLEANUP_POLICY.kind.check(&policies).is_err()
+                    || list_items(&policies).contains(&"delete"),
+                compact: list_items(&policies).contains(&"compact"),
             },
             retention_ms: limit(layers, &table::RETENTION_MS),
             retention_bytes: limit(layers, &table::RETENTION_BYTES),
@@ -150,7 +159,12 @@ impl TopicSettings {
             segment_bytes: layers.parsed(&table::SEGMENT_BYTES),
             segment_ms: layers.parsed(&table::SEGMENT_MS),
             delete_retention_ms: layers.parsed(&table::DELETE_RETENTION_MS),
+            min_dirty_ratio: layers.parsed(&table::MIN_CLEANABLE_DIRTY_RATIO),
+            min_compaction_lag_ms: layers.parsed(&table::MIN_COMPACTION_LAG_MS),
+            max_compaction_lag_ms: Some(layers.parsed(&table::MAX_COMPACTION_LAG_MS))
+                .filter(|&ms| ms < i64::MAX),
             min_insync_replicas: layers.parsed(&table::MIN_INSYNC_REPLICAS),
+            importing: layers.flag(&table::IMPORT),
             table: TableSettings::resolve(layers),
             lake: LakeSettings {
                 enabled: layers.flag(&table::LAKE_ENABLE),
@@ -206,7 +220,26 @@ pub(crate) fn check_topic(
             check_one(name, value)?;
         }
     }
-    check_table(&layers.with_topic(overrides), partitions)
+    let layers = layers.with_topic(overrides);
+    check_table(&layers, partitions)?;
+    let remote = &table::REMOTE_STORAGE_ENABLE;
+    if old.get(remote.name) != overrides.get(remote.name) && layers.flag(remote) {
+        let reason = "there is no remote log: see tidelog.lake.enable for tables in a lake";
+        return Err(ConfigError::conflict(remote.name, reason));
+    }
+    let table = [
+        &table::TABLE_MODE,
+        &table::TABLE_SCHEMA,
+        &table::TABLE_KEY,
+        &table::LAKE_ENABLE,
+    ];
+    match table
+        .iter()
+        .any(|row| old.get(row.name) != overrides.get(row.name))
+    {
+        true => check_effects(&layers),
+        false => Ok(()),
+    }
 }
 
 fn check_one(name: &str, value: &str) -> Result<(), ConfigError> {
@@ -261,6 +294,34 @@ fn check_table(layers: &Layers<'_>, partitions: i32) -> Result<(), ConfigError> 
     }
 }
 
+/// Refuses what a topic asks for and would not get. What it inherits from the broker is for the topics
+/// that can have it.
+fn check_effects(layers: &Layers<'_>) -> Result<(), ConfigError> {
+    let settings = TableSettings::resolve(layers);
+    let has_schema = !layers.value(&table::TABLE_SCHEMA).trim().is_empty();
+    if has_schema && !matches!(settings.mode, TableMode::Inline { .. }) {
+        return Err(ConfigError::conflict(
+            table::TABLE_SCHEMA.name,
+            "has no effect unless tidelog.table.mode is inline: set both, or leave the schema out",
+        ));
+    }
+    if !(layers.set_by_topic(&table::LAKE_ENABLE) && layers.flag(&table::LAKE_ENABLE)) {
+        return Ok(());
+    }
+    let refuse = |reason| Err(ConfigError::conflict(table::LAKE_ENABLE.name, reason));
+    match (&settings.mode, &settings.key) {
+        (TableMode::Disabled, _) => refuse(
+            "a lake table needs columns: set tidelog.table.mode too, to key_value, or to inline with \
+             tidelog.table.schema",
+        ),
+        (_, TableKey::None) => Ok(()),
+        _ => refuse(
+            "keyed tables are not kept in the lake yet: leave out tidelog.lake.enable, or leave out \
+             tidelog.table.key for a table of every record",
+        ),
+    }
+}
+
 /// The grammar of `tidelog.table.mode`. Modes that are planned are told apart from typing errors.
 pub(super) fn check_mode(value: &str) -> Result<(), String> {
     const USE: &str = "use disabled, key_value or inline";
@@ -294,6 +355,16 @@ pub(super) fn check_schema(value: &str) -> Result<(), String> {
         Ok(serde_json::Value::Object(_)) => Ok(()),
         Ok(_) => Err("must be a JSON object".into()),
         Err(error) => Err(format!("is not JSON: {error}")),
+    }
+}
+
+/// One replica whose traffic is throttled, or all of them.
+pub(super) fn check_throttled(item: &str) -> Result<(), String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let pair = item.split_once(':');
+    match item == "*" || pair.is_some_and(|(part, id)| is_number(part) && is_number(id)) {
+        true => Ok(()),
+        false => Err("must be * or PARTITION:BROKER, separated by commas".into()),
     }
 }
 

@@ -1,12 +1,19 @@
 package tidelog.compat;
 
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 
 /** Main CLIENT BOOTSTRAP SCENARIO [ARGUMENT…]: JSON lines, the last with "passed"; exit code 0 or 1. */
 public final class Main {
+    private static final PrintStream OUT = System.out; // Somebody may redirect the other.
+
     private final String client;
     private final String scenario;
+
+    interface Story {
+        void tell(Main out) throws Exception;
+    }
 
     private Main(String client, String scenario) {
         this.client = client;
@@ -14,9 +21,15 @@ public final class Main {
     }
 
     public static void main(String[] arguments) {
-        Main main = new Main(arguments[0], arguments[2]);
+        String argument = arguments.length > 3 ? arguments[3] : null;
+        tell(arguments[0], arguments[2], out -> new Scenarios(arguments[1], out).run(arguments[2], argument));
+    }
+
+    /** Tells a story and ends the process with the verdict. */
+    static void tell(String client, String scenario, Story story) {
+        Main main = new Main(client, scenario);
         try {
-            new Scenarios(arguments[1], main).run(arguments[2], arguments.length > 3 ? arguments[3] : null);
+            story.tell(main);
         } catch (Throwable error) {
             StringWriter trace = new StringWriter();
             error.printStackTrace(new PrintWriter(trace));
@@ -33,10 +46,10 @@ public final class Main {
         for (int i = 0; i < fields.length; i += 2) {
             line.append(", ").append(json(fields[i])).append(": ").append(json(fields[i + 1]));
         }
-        System.out.println(line.append('}'));
+        OUT.println(line.append('}'));
     }
 
-    private static String json(Object value) {
+    static String json(Object value) {
         if (value instanceof Number || value instanceof Boolean) return value.toString();
         StringBuilder quoted = new StringBuilder("\"");
         for (char c : String.valueOf(value).toCharArray()) {

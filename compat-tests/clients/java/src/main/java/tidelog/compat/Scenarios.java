@@ -32,7 +32,7 @@ final class Scenarios {
 
     final Main out;
     final Admin admin;
-    private final String bootstrap;
+    final String bootstrap;
 
     Scenarios(String bootstrap, Main out) {
         this.bootstrap = bootstrap;
@@ -52,6 +52,7 @@ final class Scenarios {
             case "offsets" -> offsets();
             case "group" -> group();
             case "admin" -> new AdminScenario(this).run();
+            case "transactions" -> new TransactionScenario(this).run();
             default -> throw new IllegalArgumentException("no scenario " + scenario);
         }
     }
@@ -264,9 +265,13 @@ final class Scenarios {
         return offsets;
     }
 
-    private List<Sample> read(String topic, int count, int partitions) throws Exception {
+    List<Sample> read(String topic, int count, int partitions) throws Exception {
+        return read(topic, count, partitions, "read_uncommitted");
+    }
+
+    List<Sample> read(String topic, int count, int partitions, String isolation) throws Exception {
         List<Sample> found = new ArrayList<>();
-        try (var consumer = consumer(null)) {
+        try (var consumer = consumer(null, "isolation.level", isolation)) {
             List<TopicPartition> all = IntStream.range(0, partitions)
                 .mapToObj(partition -> new TopicPartition(topic, partition)).toList();
             consumer.assign(all);
@@ -282,13 +287,13 @@ final class Scenarios {
         return found;
     }
 
-    private static List<Sample> poll(KafkaConsumer<byte[], byte[]> consumer) {
+    static List<Sample> poll(KafkaConsumer<byte[], byte[]> consumer) {
         List<Sample> found = new ArrayList<>();
         consumer.poll(Duration.ofMillis(200)).forEach(record -> found.add(Sample.of(record)));
         return found;
     }
 
-    private KafkaConsumer<byte[], byte[]> consumer(String group) {
+    KafkaConsumer<byte[], byte[]> consumer(String group, Object... settings) {
         Properties config = new Properties();
         config.put("bootstrap.servers", bootstrap);
         config.put("auto.offset.reset", "earliest");
@@ -296,6 +301,7 @@ final class Scenarios {
         config.put("session.timeout.ms", 10_000);
         config.put("heartbeat.interval.ms", 500);
         if (group != null) config.put("group.id", group);
+        for (int i = 0; i < settings.length; i += 2) config.put(settings[i], settings[i + 1]);
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 }

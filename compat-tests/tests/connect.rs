@@ -1,0 +1,28 @@
+//! Distributed Connect workers carry a file through a topic into another file; MirrorMaker 2 carries
+//! topics and positions between Apache Kafka and us, both ways.
+
+use tidelog_compat_tests::advertised::TRANSACTIONS;
+use tidelog_compat_tests::broker::Broker;
+use tidelog_compat_tests::foreign::FRAMEWORKS;
+
+#[test]
+fn files() {
+    let broker = Broker::start().expect("broker");
+    FRAMEWORKS.expect(&broker.address(), &["connect"]);
+}
+
+#[test]
+fn files_exactly_once() {
+    let broker = Broker::start().expect("broker");
+    FRAMEWORKS.expect_once_served(&broker.address(), TRANSACTIONS, &["connect-exactly-once"]);
+}
+
+#[test]
+fn mirror() {
+    let ours = Broker::start().expect("broker");
+    let theirs = Broker::start_kafka().expect("Apache Kafka");
+    let verdict = FRAMEWORKS
+        .run(&ours.address(), "mirror", &[&theirs.address()])
+        .expect("client program");
+    assert!(verdict.passed(), "{verdict}");
+}

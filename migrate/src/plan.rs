@@ -1,0 +1,385 @@
+//! What is copied: topics of the source, and their places on the target.
+//!
+//! | the target's topic | what becomes of it |
+//! |---|---|
+//! | is not there | made, with `tidelog.import=true` and the source's configs |
+//! | has `tidelog.import=true` | gone on with, if its last batches are the source's |
+//! | has no records | given `tidelog.import=true` |
+//! | has records, the last of them the source's | was cut over before; left alone |
+//! | has others | refused |
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest,
+};
+use tidelog_client::{BrokerError, Error};
+use tidelog_protocol_ext::ErrorCode;
+
+use crate::Both;
+use crate::batches::Batch;
+use crate::cluster::{Cluster, End, say, text, topic_name};
+use crate::part::{Found, Part};
+use crate::verify::Verified;
+
+/// The config that lets a topic be filled from elsewhere.
+pub const IMPORT: &str = "tidelog.import";
+
+/// Kinds of resources, of config sources, and of changes, as numbers on the wire.
+const TOPIC: i8 = 2;
+const DEFAULT_CONFIG: i8 = 5;
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+const TIMEOUT_MS: i32 = 30_000;
+
+/// A topic that is to be copied.
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    /// What is set for it on the source, or for all topics there.
+    pub configs: BTreeMap<String, String>,
+    pub is_compacted: bool,
+}
+
+/// Topics of the source that match, by name.
+///
+/// # Errors
+/// The source cannot be asked.
+pub async fn topics(both: &Both, patterns: &[String]) -> Result<Vec<Topic>> {
+    let view = both.source.refresh().await?;
+    let wanted = view.topics.iter().filter(|(name, topic)| {
+        // Those of tools that keep their state so are named with their underscores.
+        let is_internal = topic.is_internal || name.starts_with("__");
+        let named = |pattern: &&String| pattern.starts_with("__") && !topic.is_internal;
+        patterns
+            .iter()
+            .any(|pattern| matches(pattern, name) && (!is_internal || named(&pattern)))
+    });
+    let mut topics = Vec::new();
+    for (name, topic) in wanted {
+        let configs = configs(&both.source, name).await?;
+        let policy = configs.iter().find(|config| config.name == "cleanup.policy");
+        let is_compacted = policy.is_some_and(|policy| policy.value.contains("compact"));
+        let set = configs.into_iter().filter(|config| config.is_set && config.name != IMPORT);
+        topics.push(Topic {
+            name: name.clone(),
+            partitions: i32::try_from(topic.leaders.len())?,
+            configs: set.map(|config| (config.name, config.value)).collect(),
+            is_compacted,
+        });
+    }
+    Ok(topics)
+}
+
+/// Whether `name` is what `pattern` says, in which `*` is any text and `?` any character.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            let rest = rest.as_str();
+            ends.into_iter().any(|at| matches(rest, &name[at..]))
+        }
+        Some(wanted) => {
+            let mut chars = name.chars();
+            let first = chars.next();
+            first.is_some_and(|first| wanted == '?' || wanted == first)
+                && matches(rest.as_str(), chars.as_str())
+        }
+    }
+}
+
+struct Config {
+    name: String,
+    value: String,
+    is_set: bool,
+}
+
+async fn configs(side: &Cluster, topic: &str) -> Result<Vec<Config>> {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text(topic))
+        .with_configuration_keys(None);
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let answer = side.patiently(async || {
+        let answer = side.any(&request).await?;
+        for result in &answer.results {
+            BrokerError::check("DescribeConfigs", result.error_code, || topic.to_owned())?;
+        }
+        Ok(answer)
+    });
+    let configs = answer.await?.results.into_iter().flat_map(|result| result.configs);
+    let known = configs.filter_map(|config| {
+        Some(Config {
+            name: config.name.to_string(),
+            value: config.value?.to_string(),
+            is_set: config.config_source != DEFAULT_CONFIG && !config.is_sensitive,
+        })
+    });
+    Ok(known.collect())
+}
+
+/// Makes the topic ready on the target; its partitions, or `None` if it was cut over before.
+///
+/// # Errors
+/// It cannot be made, or holds what is not the source's.
+pub async fn prepare(both: &Both, topic: &Topic) -> Result<Option<Vec<Part>>> {
+    let existing = both.target.topic(&topic.name);
+    if existing.is_none() {
+        create(both, topic).await?;
+    }
+    both.target.refresh().await?;
+    let Some(view) = both.target.topic(&topic.name) else {
+        bail!("topic {}: made on the target, and not there", topic.name);
+    };
+    let count = i32::try_from(view.leaders.len())?;
+    ensure!(
+        count <= topic.partitions,
+        "topic {}: {count} partitions on the target, {} on the source",
+        topic.name,
+        topic.partitions
+    );
+    if count < topic.partitions {
+        grow(both, topic).await?;
+        both.target.refresh().await?;
+    }
+    let parts: Vec<_> = (0..topic.partitions)
+        .map(|index| Part {
+            topic: topic.name.clone(),
+            index,
+            topic_id: view.id,
+            is_compacted: topic.is_compacted,
+            source: 0..0,
+            target: 0..0,
+            verified: Verified::default(),
+        })
+        .collect();
+    let mut parts = parts;
+    list(&both.source, &mut parts, |part| &mut part.source).await?;
+    list(&both.target, &mut parts, |part| &mut part.target).await?;
+    let is_importing = is_importing(both, &topic.name).await?;
+    if parts.iter().all(Part::is_empty) {
+        if !is_importing {
+            set_import(both, &[&topic.name], true).await?;
+        }
+        return Ok(Some(parts));
+    }
+    for part in &parts {
+        check_end(both, part, is_importing).await?;
+    }
+    Ok(is_importing.then_some(parts))
+}
+
+/// The logs of all parts on one side.
+///
+/// # Errors
+/// The side cannot be asked.
+pub async fn list(
+    side: &Cluster,
+    parts: &mut [Part],
+    range: impl Fn(&mut Part) -> &mut std::ops::Range<i64>,
+) -> Result<()> {
+    let keys: Vec<_> = parts.iter().map(Part::key).collect();
+    // The end first: a log that is trimmed meanwhile must not seem to end before it starts.
+    let ends = side.ends(&keys, End::High).await?;
+    let starts = side.ends(&keys, End::Start).await?;
+    for part in parts {
+        let key = part.key();
+        let (Some(&start), Some(&end)) = (starts.get(&key), ends.get(&key)) else {
+            bail!("{part}: the {} did not say where it begins and ends", side.name);
+        };
+        *range(part) = start..end.max(start);
+    }
+    Ok(())
+}
+
+async fn is_importing(both: &Both, topic: &str) -> Result<bool> {
+    let configs = configs(&both.target, topic).await?;
+    let import = configs.iter().find(|config| config.name == IMPORT);
+    let Some(import) = import else {
+        bail!("{} is no Tidelog broker that can import", both.target.bootstrap());
+    };
+    Ok(import.value == "true")
+}
+
+/// Refuses a partition whose last batch is not the source's.
+async fn check_end(both: &Both, part: &Part, is_importing: bool) -> Result<()> {
+    if part.is_empty() {
+        return Ok(());
+    }
+    let other = |why: String| -> Result<()> {
+        let hint = match is_importing {
+            true => "delete it there and begin again, or leave it out",
+            false => "it is not being imported; leave it out with --topics",
+        };
+        bail!("{part}: the target's topic holds other records than the source's: {why}; {hint}")
+    };
+    let last = part.target.end - 1;
+    if part.target.end > part.source.end {
+        if !is_importing {
+            // It was cut over, and is being written to.
+            return Ok(());
+        }
+        return other(format!("it ends at {}, the source at {}", last + 1, part.source.end));
+    }
+    if last < part.source.start {
+        return Ok(());
+    }
+    let (Found::Batches(ours), Found::Batches(theirs)) = (
+        part.read(&both.target, last, 0).await?,
+        part.read(&both.source, last, 0).await?,
+    ) else {
+        return Ok(());
+    };
+    let holds = |batch: &&Batch| batch.header.base_offset <= last;
+    let (ours, theirs) = (ours.iter().find(holds), theirs.iter().find(holds));
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if ours.is_same(theirs) => Ok(()),
+        (Some(ours), _) if ours.is_filler() || part.is_compacted => Ok(()),
+        _ => other(format!("the batches at offset {last} differ")),
+    }
+}
+
+/// Makes the topic, without the configs that the target does not take.
+async fn create(both: &Both, topic: &Topic) -> Result<()> {
+    let mut configs = topic.configs.clone();
+    let mut created = make(both, topic, &configs, false).await;
+    if is_refused(&created) {
+        for (name, value) in &topic.configs {
+            let alone = BTreeMap::from([(name.clone(), value.clone())]);
+            if let Err(error) = make(both, topic, &alone, true).await {
+                say(&format!("topic {}: {name}={value} is left out: {error}", topic.name));
+                configs.remove(name);
+            }
+        }
+        created = make(both, topic, &configs, false).await;
+    }
+    created?;
+    Ok(())
+}
+
+fn is_refused(created: &Result<(), Error>) -> bool {
+    let code = created.as_ref().err().and_then(Error::error_code);
+    matches!(code, Some(ErrorCode::InvalidConfig | ErrorCode::InvalidRequest))
+}
+
+async fn make(
+    both: &Both,
+    topic: &Topic,
+    configs: &BTreeMap<String, String>,
+    validate_only: bool,
+) -> Result<(), Error> {
+    let import = [(IMPORT, "true")];
+    let set = configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let configs = set.chain(import).map(|(name, value)| {
+        CreatableTopicConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
+    });
+    let creatable = CreatableTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_num_partitions(topic.partitions)
+        .with_replication_factor(-1)
+        .with_configs(configs.collect());
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![creatable])
+        .with_timeout_ms(TIMEOUT_MS)
+        .with_validate_only(validate_only);
+    let attempt = async || {
+        for made in both.target.any(&request).await?.topics {
+            // The answer to an attempt before may have been lost.
+            let exists = made.error_code == ErrorCode::TopicAlreadyExists.code();
+            if !exists {
+                BrokerError::check("CreateTopics", made.error_code, || {
+                    said(&topic.name, made.error_message.as_deref())
+                })?;
+            }
+        }
+        Ok(())
+    };
+    both.target.patiently(attempt).await
+}
+
+async fn grow(both: &Both, topic: &Topic) -> Result<(), Error> {
+    let grown = CreatePartitionsTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_count(topic.partitions)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![grown])
+        .with_timeout_ms(TIMEOUT_MS);
+    let attempt = async || {
+        for grown in both.target.any(&request).await?.results {
+            BrokerError::check("CreatePartitions", grown.error_code, || {
+                said(&topic.name, grown.error_message.as_deref())
+            })?;
+        }
+        Ok(())
+    };
+    both.target.patiently(attempt).await
+}
+
+/// Begins or ends the import of topics, all in one request.
+///
+/// # Errors
+/// The target refuses.
+pub async fn set_import(both: &Both, topics: &[&str], importing: bool) -> Result<(), Error> {
+    let resources = topics.iter().map(|topic| {
+        let change = AlterableConfig::default()
+            .with_name(text(IMPORT))
+            .with_config_operation(if importing { SET } else { DELETE })
+            .with_value(importing.then(|| text("true")));
+        AlterConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(text(topic))
+            .with_configs(vec![change])
+    });
+    let request = IncrementalAlterConfigsRequest::default().with_resources(resources.collect());
+    let attempt = async || {
+        for altered in both.target.any(&request).await?.responses {
+            BrokerError::check("IncrementalAlterConfigs", altered.error_code, || {
+                said(&altered.resource_name, altered.error_message.as_deref())
+            })?;
+        }
+        Ok(())
+    };
+    both.target.patiently(attempt).await
+}
+
+fn said(subject: &str, message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!("{subject} ({message})"),
+        None => subject.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "orders", true),
+            ("*", "", true),
+            ("orders", "orders", true),
+            ("orders", "orders2", false),
+            ("orders-*", "orders-eu", true),
+            ("*-eu", "orders-eu", true),
+            ("*-eu", "orders-eu-1", false),
+            ("o*s-?u", "orders-eu", true),
+            ("?", "", false),
+            ("ö*", "öl", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}
