@@ -32,6 +32,8 @@ enum Command {
     Serve(Serve),
     /// Show the whole story on a broker of its own: produce, consume, columns, keys, lake
     Quickstart(tidelog_quickstart::Options),
+    /// Copy topics and group offsets from another Kafka-compatible cluster
+    Migrate(tidelog_migrate::Options),
     /// Show the settings of the broker
     #[command(subcommand)]
     Config(Config),
@@ -150,6 +152,11 @@ impl Command {
                 let shown = tidelog_quickstart::run(options, tidelog).await;
                 // With its causes, which errors of `serve` say themselves.
                 shown.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+            }
+            Command::Migrate(options) => {
+                let migrated = tidelog_migrate::run(options).await;
+                // With its causes, as above.
+                migrated.map_err(|error| anyhow::anyhow!("{error:#}"))?;
             }
             Command::Config(Config::List { sources, json }) => list_settings(&sources, json)?,
             Command::Config(Config::Docs) => print(&settings::docs::markdown()),

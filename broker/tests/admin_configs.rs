@@ -228,7 +228,7 @@ async fn resources_that_cannot_be_described() {
     let cases = [
         (TOPIC, "missing", 3),
         (TOPIC, "no/such", 17),
-        (TOPIC, "", 42),
+        (TOPIC, "", 17),
         (BROKER, "2", 42),
         (BROKER, "one", 42),
         (8, "", 42),

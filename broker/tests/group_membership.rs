@@ -248,11 +248,7 @@ async fn groups_are_listed_described_and_deleted() {
         .find(|g| g.group_id.as_str() == "none")
         .unwrap();
     assert_eq!((none.error_code, none.group_state.as_str()), (0, "Dead"));
-    assert!(
-        described
-            .iter()
-            .all(|g| g.authorized_operations == 0b1_0100_1000)
-    );
+    assert!(described.iter().all(|g| g.authorized_operations == 3400));
 
     let delete = DeleteGroupsRequest::default().with_groups_names([names.clone(), names].concat());
     let mut results = client.call(2, &delete).await.results;

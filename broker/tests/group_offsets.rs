@@ -67,6 +67,26 @@ async fn commits_are_found_again() {
     assert!(fetched.groups[1].topics.is_empty());
 }
 
+/// Consumers commit as they close, and do not wait for the answer.
+#[tokio::test]
+async fn a_commit_counts_though_its_client_is_gone() {
+    let broker = TestBroker::start(QUICK).await;
+    broker.make_topic("events").await;
+    let groups: Vec<_> = (0..20).map(|n| format!("g{n}")).collect();
+    for group in &groups {
+        let mut gone = broker.client().await;
+        gone.send(7, &commit_request(group, "events", 0, 5)).await;
+    }
+    let mut client = broker.client().await;
+    for group in &groups {
+        let started = Instant::now();
+        while fetch(&mut client, group, "events", 0).await.0 != 5 {
+            assert!(started.elapsed() < PATIENCE, "{group}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn commits_that_make_no_sense_are_refused() {
     let broker = TestBroker::start(QUICK).await;

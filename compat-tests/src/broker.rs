@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::workspace;
@@ -90,9 +90,21 @@ impl Broker {
 
     /// Apache Kafka, whatever is tested: the other end of a story with two brokers.
     pub fn start_kafka() -> Result<Self> {
+        Self::start_kafka_with(&[])
+    }
+
+    /// The same with settings `key=value`.
+    pub fn start_kafka_with(settings: &[&str]) -> Result<Self> {
         let home = home()?;
         let data = home.path().join("data");
-        Self::start_in(Program::Kafka, home, data, &[])
+        Self::start_in(Program::Kafka, home, data, settings)
+    }
+
+    /// Ours, whatever is tested.
+    pub fn start_tidelog() -> Result<Self> {
+        let home = home()?;
+        let data = home.path().join("data");
+        Self::start_in(Program::Tidelog(tidelog()?), home, data, &[])
     }
 
     /// With settings `key=value`: those for both brokers, then those of the one that starts.
@@ -105,6 +117,13 @@ impl Broker {
         let home = home()?;
         let data = home.path().join("data");
         Self::start_in(program, home, data, &[both, own].concat())
+    }
+
+    /// With settings both brokers know, on a disk of the caller's if there is one.
+    pub fn start_on_with(disk: Option<&Path>, both: &[&str]) -> Result<Self> {
+        let home = home()?;
+        let data = disk.unwrap_or(home.path()).join("data");
+        Self::start_in(Program::from_env()?, home, data, both)
     }
 
     fn start_in(program: Program, home: TempDir, data: PathBuf, settings: &[&str]) -> Result<Self> {
@@ -189,6 +208,15 @@ impl Broker {
         let mut process = self.process.take().context("the broker does not run")?;
         process.kill()?;
         process.wait()?;
+        Ok(())
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let process = self.process.as_ref().context("the broker does not run")?;
+        let id = process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status()?;
+        ensure!(sent.success(), "kill -s {name}: {sent}");
         Ok(())
     }
 

@@ -171,6 +171,7 @@ impl Client {
 
     /// Like [`Client::expect`] where the broker serves these APIs; says so where it does not, which is
     /// for what is still being built.
+    #[expect(clippy::print_stdout, reason = "the tests' own report")]
     #[track_caller]
     pub fn expect_once_served(&self, bootstrap: &str, apis: &[i16], scenarios: &[&str]) {
         let missing = advertised::missing(bootstrap, apis).expect("ApiVersions");

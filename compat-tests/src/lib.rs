@@ -2,7 +2,8 @@
 //!
 //! [`broker`] starts, kills and restarts a broker; [`foreign`] runs one scenario of one client program
 //! from `clients/` against it; [`advertised`] asks a broker what it serves;
-//! [`power`] is a disk whose power can be cut. A story file under `tests/` joins the two. The clients' verdict is
+//! [`power`] is a disk whose power can be cut; [`soak`] gives broker and clients a bad time and [`history`]
+//! judges what they wrote down of it. A story file under `tests/` joins the two. The clients' verdict is
 //! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
 //! runs every story against that instead.
 //!
@@ -12,7 +13,9 @@ pub mod advertised;
 pub mod broker;
 pub mod differential;
 pub mod foreign;
+pub mod history;
 pub mod power;
+pub mod soak;
 
 use std::path::{Path, PathBuf};
 

@@ -188,7 +188,11 @@ mod tests {
         let fillers = fillers(5, end);
         assert_eq!(fillers.first().map(|b| b.header.base_offset), Some(5));
         assert_eq!(fillers.last().map(Batch::end), Some(end));
-        assert!(fillers.windows(2).all(|two| two[0].end() == two[1].header.base_offset));
+        assert!(
+            fillers
+                .windows(2)
+                .all(|two| two[0].end() == two[1].header.base_offset)
+        );
         let mut digest = Digest::default();
         for filler in &fillers {
             assert!(take(filler.bytes.clone(), 0).is_ok_and(|taken| taken.len() == 1));

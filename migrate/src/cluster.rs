@@ -70,7 +70,10 @@ impl Cluster {
         let addresses = bootstrap.split(',').map(str::trim);
         Self {
             name,
-            bootstrap: addresses.filter(|a| !a.is_empty()).map(str::to_owned).collect(),
+            bootstrap: addresses
+                .filter(|a| !a.is_empty())
+                .map(str::to_owned)
+                .collect(),
             config: Arc::new(Config {
                 client_id: "tidelog-migrate".to_owned(),
                 ..Config::default()
@@ -123,7 +126,9 @@ impl Cluster {
             let view = TopicView {
                 id: topic.topic_id,
                 is_internal: topic.is_internal,
-                leaders: leaders.map(|p| (p.partition_index, p.leader_id.0)).collect(),
+                leaders: leaders
+                    .map(|p| (p.partition_index, p.leader_id.0))
+                    .collect(),
             };
             Some((topic.name.as_ref()?.to_string(), view))
         });
@@ -187,7 +192,9 @@ impl Cluster {
     pub async fn broker<C: Call>(&self, id: i32, lane: usize, request: &C) -> Result<C::Answer> {
         let address = lock(&self.view).brokers.get(&id).cloned();
         let address = address.ok_or_else(|| leaderless(format!("broker {id}")))?;
-        self.link(&address, lane).call(request, Duration::ZERO).await
+        self.link(&address, lane)
+            .call(request, Duration::ZERO)
+            .await
     }
 
     /// One attempt at the leader of a partition.
@@ -287,7 +294,9 @@ impl Cluster {
                 for part in topic.partitions {
                     let name = topic.name.to_string();
                     let index = part.partition_index;
-                    BrokerError::check("ListOffsets", part.error_code, || format!("{name}-{index}"))?;
+                    BrokerError::check("ListOffsets", part.error_code, || {
+                        format!("{name}-{index}")
+                    })?;
                     found.push(((name, index), part.offset));
                 }
             }

@@ -5,17 +5,26 @@
 //! ```
 //! Where to go on is what the target says it holds: there is no other memory of what was copied.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use futures::future::join;
-use tidelog_client::BrokerError;
 use tidelog_client::wire::Ours;
+use tidelog_client::{BrokerError, Error};
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::Rope;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
+use tokio::time::sleep;
 
 use crate::Both;
 use crate::batches::{self, Batch};
+use crate::cluster::say;
 use crate::part::{Found, Part};
+
+/// Between two attempts to append, as on a disk that is full.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of one partition before others have their turn.
 const TURN_BYTES: usize = 64 << 20;
@@ -85,10 +94,14 @@ async fn import(
     part: &Part,
     mut batches: Vec<Batch>,
     lane: usize,
-) -> Result<std::ops::Range<i64>> {
+) -> Result<Range<i64>> {
     let Some(end) = batches.last().map(Batch::end) else {
-        return Ok(both.target.patiently(async || send(both, part, &[], lane).await).await?);
+        return Ok(both
+            .target
+            .patiently(async || send(both, part, &[], lane).await)
+            .await?);
     };
+    let mut pause = PAUSE_MIN;
     loop {
         let error = match send(both, part, &batches, lane).await {
             Ok(held) if held.end == end => return Ok(held),
@@ -98,6 +111,11 @@ async fn import(
         if !error.is_transient() && error.error_code() != Some(ErrorCode::InvalidRequest) {
             return Err(error.into());
         }
+        if matches!(error, Error::Broker(_)) && pause == PAUSE_MIN {
+            say(&format!("target: {error}; trying again"));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
         // Perhaps it has them, or some: the answer may have been lost.
         let ask = async || send(both, part, &[], lane).await;
         let held = both.target.patiently(ask).await?;
@@ -116,7 +134,7 @@ async fn send(
     part: &Part,
     batches: &[Batch],
     lane: usize,
-) -> Result<std::ops::Range<i64>, tidelog_client::Error> {
+) -> Result<Range<i64>, Error> {
     let pieces: Vec<_> = batches.iter().map(|batch| batch.bytes.clone()).collect();
     let request = ImportRecordsRequest {
         topic_id: part.topic_id,

@@ -43,7 +43,10 @@ impl Groups {
     /// # Errors
     /// A side cannot be asked.
     pub async fn copy(&mut self, both: &Both, parts: &[Part], settled: bool) -> Result<()> {
-        let ends: BTreeMap<_, _> = parts.iter().map(|part| (part.key(), part.target.end)).collect();
+        let ends: BTreeMap<_, _> = parts
+            .iter()
+            .map(|part| (part.key(), part.target.end))
+            .collect();
         self.ahead = 0;
         for (broker, groups) in groups(&both.source).await? {
             for group in groups {
@@ -56,7 +59,9 @@ impl Groups {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let ours = offsets.into_iter().filter(|(key, _)| ends.contains_key(key));
+                let ours = offsets
+                    .into_iter()
+                    .filter(|(key, _)| ends.contains_key(key));
                 let (reached, ahead): (ByPart, ByPart) =
                     ours.partition(|(key, (offset, _))| *offset <= ends[key]);
                 self.ahead += ahead.len();
@@ -93,9 +98,18 @@ impl Groups {
     /// # Errors
     /// It says something else, or nothing.
     pub async fn verify(&self, both: &Both) -> Result<()> {
-        let broker = both.target.view().brokers.keys().next().copied().unwrap_or(0);
+        let broker = both
+            .target
+            .view()
+            .brokers
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(0);
         let quiet = self.copied.iter().filter(|(group, offsets)| {
-            !offsets.is_empty() && !self.active.contains(*group) && !self.failed.contains_key(*group)
+            !offsets.is_empty()
+                && !self.active.contains(*group)
+                && !self.failed.contains_key(*group)
         });
         for (group, offsets) in quiet {
             let held = fetch(&both.target, broker, group, false).await?;
@@ -122,13 +136,20 @@ async fn groups(side: &Cluster) -> Result<Vec<(i32, Vec<String>)>> {
     let mut all = Vec::new();
     for broker in side.refresh().await?.brokers.into_keys() {
         let listed = side.patiently(async || {
-            let answer = side.broker(broker, 0, &ListGroupsRequest::default()).await?;
-            BrokerError::check("ListGroups", answer.error_code, || format!("broker {broker}"))?;
+            let answer = side
+                .broker(broker, 0, &ListGroupsRequest::default())
+                .await?;
+            BrokerError::check("ListGroups", answer.error_code, || {
+                format!("broker {broker}")
+            })?;
             Ok(answer.groups)
         });
         let groups = listed.await?.into_iter();
         let commits = groups.filter(|group| group.group_type.to_lowercase() != "share");
-        all.push((broker, commits.map(|group| group.group_id.to_string()).collect()));
+        all.push((
+            broker,
+            commits.map(|group| group.group_id.to_string()).collect(),
+        ));
     }
     Ok(all)
 }
@@ -140,7 +161,9 @@ async fn fetch(side: &Cluster, broker: i32, group: &str, settled: bool) -> Resul
         .with_require_stable(settled);
     let attempt = async || {
         let answer = side.broker(broker, 0, &request).await?;
-        BrokerError::check("OffsetFetch", answer.error_code, || format!("group {group}"))?;
+        BrokerError::check("OffsetFetch", answer.error_code, || {
+            format!("group {group}")
+        })?;
         committed(group, answer)
     };
     side.patiently(attempt).await
@@ -154,7 +177,10 @@ fn committed(group: &str, answer: OffsetFetchResponse) -> Result<ByPart, Error> 
             if part.committed_offset >= 0 {
                 let key = (topic.name.to_string(), part.partition_index);
                 let metadata = part.metadata.map(|metadata| metadata.to_string());
-                offsets.insert(key, (part.committed_offset, metadata.filter(|m| !m.is_empty())));
+                offsets.insert(
+                    key,
+                    (part.committed_offset, metadata.filter(|m| !m.is_empty())),
+                );
             }
         }
     }
@@ -185,7 +211,11 @@ async fn commit(side: &Cluster, group: &str, offsets: &ByPart) -> Result<(), Err
         for topic in side.any(&request).await?.topics {
             for part in topic.partitions {
                 BrokerError::check("OffsetCommit", part.error_code, || {
-                    format!("group {group}, {}-{}", topic.name.as_str(), part.partition_index)
+                    format!(
+                        "group {group}, {}-{}",
+                        topic.name.as_str(),
+                        part.partition_index
+                    )
                 })?;
             }
         }

@@ -71,9 +71,15 @@ impl Part {
         let mut nothing = 0;
         loop {
             let answer = side.patiently(async || {
-                let answer = side.leader((&self.topic, self.index), lane, &request).await?;
+                let answer = side
+                    .leader((&self.topic, self.index), lane, &request)
+                    .await?;
                 BrokerError::check("Fetch", answer.error_code, place)?;
-                let part = answer.responses.into_iter().flat_map(|topic| topic.partitions).next();
+                let part = answer
+                    .responses
+                    .into_iter()
+                    .flat_map(|topic| topic.partitions)
+                    .next();
                 let part = part.unwrap_or_default();
                 if part.error_code != ErrorCode::OffsetOutOfRange.code() {
                     BrokerError::check("Fetch", part.error_code, place)?;
@@ -95,7 +101,10 @@ impl Part {
             if high_watermark <= offset || nothing >= NOTHING_TIMES {
                 return Ok(Found::Nothing { high_watermark });
             }
-            sleep(Duration::from_millis(throttle_ms.max(20).unsigned_abs().into())).await;
+            sleep(Duration::from_millis(
+                throttle_ms.max(20).unsigned_abs().into(),
+            ))
+            .await;
         }
     }
 

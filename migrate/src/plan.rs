@@ -14,7 +14,9 @@ use anyhow::{Result, bail, ensure};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
     IncrementalAlterConfigsRequest,
@@ -65,9 +67,13 @@ pub async fn topics(both: &Both, patterns: &[String]) -> Result<Vec<Topic>> {
     let mut topics = Vec::new();
     for (name, topic) in wanted {
         let configs = configs(&both.source, name).await?;
-        let policy = configs.iter().find(|config| config.name == "cleanup.policy");
+        let policy = configs
+            .iter()
+            .find(|config| config.name == "cleanup.policy");
         let is_compacted = policy.is_some_and(|policy| policy.value.contains("compact"));
-        let set = configs.into_iter().filter(|config| config.is_set && config.name != IMPORT);
+        let set = configs
+            .into_iter()
+            .filter(|config| config.is_set && config.name != IMPORT);
         topics.push(Topic {
             name: name.clone(),
             partitions: i32::try_from(topic.leaders.len())?,
@@ -116,7 +122,11 @@ async fn configs(side: &Cluster, topic: &str) -> Result<Vec<Config>> {
         }
         Ok(answer)
     });
-    let configs = answer.await?.results.into_iter().flat_map(|result| result.configs);
+    let configs = answer
+        .await?
+        .results
+        .into_iter()
+        .flat_map(|result| result.configs);
     let known = configs.filter_map(|config| {
         Some(Config {
             name: config.name.to_string(),
@@ -151,7 +161,7 @@ pub async fn prepare(both: &Both, topic: &Topic) -> Result<Option<Vec<Part>>> {
         grow(both, topic).await?;
         both.target.refresh().await?;
     }
-    let parts: Vec<_> = (0..topic.partitions)
+    let mut parts: Vec<_> = (0..topic.partitions)
         .map(|index| Part {
             topic: topic.name.clone(),
             index,
@@ -162,7 +172,6 @@ pub async fn prepare(both: &Both, topic: &Topic) -> Result<Option<Vec<Part>>> {
             verified: Verified::default(),
         })
         .collect();
-    let mut parts = parts;
     list(&both.source, &mut parts, |part| &mut part.source).await?;
     list(&both.target, &mut parts, |part| &mut part.target).await?;
     let is_importing = is_importing(both, &topic.name).await?;
@@ -194,7 +203,10 @@ pub async fn list(
     for part in parts {
         let key = part.key();
         let (Some(&start), Some(&end)) = (starts.get(&key), ends.get(&key)) else {
-            bail!("{part}: the {} did not say where it begins and ends", side.name);
+            bail!(
+                "{part}: the {} did not say where it begins and ends",
+                side.name
+            );
         };
         *range(part) = start..end.max(start);
     }
@@ -205,7 +217,10 @@ async fn is_importing(both: &Both, topic: &str) -> Result<bool> {
     let configs = configs(&both.target, topic).await?;
     let import = configs.iter().find(|config| config.name == IMPORT);
     let Some(import) = import else {
-        bail!("{} is no Tidelog broker that can import", both.target.bootstrap());
+        bail!(
+            "{} is no Tidelog broker that can import",
+            both.target.bootstrap()
+        );
     };
     Ok(import.value == "true")
 }
@@ -222,15 +237,13 @@ async fn check_end(both: &Both, part: &Part, is_importing: bool) -> Result<()> {
         };
         bail!("{part}: the target's topic holds other records than the source's: {why}; {hint}")
     };
-    let last = part.target.end - 1;
-    if part.target.end > part.source.end {
-        if !is_importing {
-            // It was cut over, and is being written to.
-            return Ok(());
-        }
-        return other(format!("it ends at {}, the source at {}", last + 1, part.source.end));
+    // After a cut-over the target's goes on.
+    let last = part.target.end.min(part.source.end) - 1;
+    if is_importing && part.target.end > part.source.end {
+        let (ours, theirs) = (part.target.end, part.source.end);
+        return other(format!("it ends at {ours}, the source at {theirs}"));
     }
-    if last < part.source.start {
+    if last < part.source.start.max(part.target.start) {
         return Ok(());
     }
     let (Found::Batches(ours), Found::Batches(theirs)) = (
@@ -256,7 +269,10 @@ async fn create(both: &Both, topic: &Topic) -> Result<()> {
         for (name, value) in &topic.configs {
             let alone = BTreeMap::from([(name.clone(), value.clone())]);
             if let Err(error) = make(both, topic, &alone, true).await {
-                say(&format!("topic {}: {name}={value} is left out: {error}", topic.name));
+                say(&format!(
+                    "topic {}: {name}={value} is left out: {error}",
+                    topic.name
+                ));
                 configs.remove(name);
             }
         }
@@ -268,7 +284,10 @@ async fn create(both: &Both, topic: &Topic) -> Result<()> {
 
 fn is_refused(created: &Result<(), Error>) -> bool {
     let code = created.as_ref().err().and_then(Error::error_code);
-    matches!(code, Some(ErrorCode::InvalidConfig | ErrorCode::InvalidRequest))
+    matches!(
+        code,
+        Some(ErrorCode::InvalidConfig | ErrorCode::InvalidRequest)
+    )
 }
 
 async fn make(
@@ -278,7 +297,9 @@ async fn make(
     validate_only: bool,
 ) -> Result<(), Error> {
     let import = [(IMPORT, "true")];
-    let set = configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let set = configs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     let configs = set.chain(import).map(|(name, value)| {
         CreatableTopicConfig::default()
             .with_name(text(name))

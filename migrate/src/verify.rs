@@ -58,7 +58,8 @@ pub async fn turn(both: &Both, part: &mut Part, lane: usize) -> Result<bool> {
     if from >= part.target.end {
         return Ok(false);
     }
-    let Some(target) = read(part, &both.target, from..part.target.end, TURN_BYTES, lane).await? else {
+    let Some(target) = read(part, &both.target, from..part.target.end, TURN_BYTES, lane).await?
+    else {
         return Ok(false);
     };
     let until = target.last().map_or(part.target.end, Batch::end);
@@ -94,7 +95,9 @@ async fn read(
             Found::Nothing { .. } => break,
             Found::Batches(some) => {
                 at = some.last().map_or(range.end, Batch::end);
-                let inside = some.into_iter().filter(|b| b.header.base_offset < range.end);
+                let inside = some
+                    .into_iter()
+                    .filter(|b| b.header.base_offset < range.end);
                 for batch in inside {
                     bytes += batch.bytes.len();
                     batches.push(batch);
@@ -108,10 +111,17 @@ async fn read(
 /// How many records only the target has.
 fn compare(part: &Part, source: &[Batch], target: &[Batch]) -> Result<u64> {
     let real = |batches: &[Batch]| -> Vec<Batch> {
-        batches.iter().filter(|batch| !batch.is_filler()).cloned().collect()
+        batches
+            .iter()
+            .filter(|batch| !batch.is_filler())
+            .cloned()
+            .collect()
     };
     let (source, target) = (real(source), real(target));
-    let differs = source.iter().zip(&target).position(|(one, other)| !one.is_same(other));
+    let differs = source
+        .iter()
+        .zip(&target)
+        .position(|(one, other)| !one.is_same(other));
     if differs.is_none() && source.len() == target.len() {
         return Ok(0);
     }
@@ -162,7 +172,7 @@ fn hash(record: &Record<'_>) -> u64 {
     field(Some(&record.timestamp.to_be_bytes()));
     field(record.key);
     field(record.value);
-    for header in record.headers {
+    for header in record.headers.clone() {
         let (key, value) = header;
         field(Some(key));
         field(value);

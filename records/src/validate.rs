@@ -56,12 +56,26 @@ pub enum BatchError {
 }
 
 impl BatchError {
-    /// True if bytes were changed or lost on the way (Kafka: CORRUPT_MESSAGE, 2); false if the
-    /// batch is as its sender built it and may not be (INVALID_RECORD, 87).
+    /// True if bytes were changed on the way (Kafka: CORRUPT_MESSAGE, 2); false if the batch is as its
+    /// sender built it and may not be (INVALID_RECORD, 87). To Kafka a part of a batch is no batch.
     pub fn is_corrupt(&self) -> bool {
+        match self {
+            Self::Magic(magic) => !(0..MAGIC_V2).contains(magic),
+            Self::BatchLength(_) | Self::Crc { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// True if these bytes cannot be taken for one batch at all; nothing in it was looked at.
+    pub fn is_shapeless(&self) -> bool {
         matches!(
             self,
-            Self::Truncated { .. } | Self::BatchLength(_) | Self::Crc { .. }
+            Self::Empty
+                | Self::Truncated { .. }
+                | Self::BatchLength(_)
+                | Self::Crc { .. }
+                | Self::Magic(_)
+                | Self::TrailingBytes { .. }
         )
     }
 }
@@ -102,7 +116,24 @@ pub fn check(batch: &[u8]) -> Result<BatchHeader, BatchError> {
 /// # Errors
 /// The first fault found; shape before crc.
 pub fn check_intact(batch: &[u8]) -> Result<BatchHeader, BatchError> {
-    let header = check_shape(batch)?;
+    match check_shape(batch) {
+        Ok(header) => {
+            check_crc(&header, batch)?;
+            Ok(header)
+        }
+        // Bytes too few for a batch may as well be the end of one whose length was changed.
+        Err(error @ BatchError::TrailingBytes { bytes }) if bytes < HEADER_LEN => {
+            if let Some(header) = BatchHeader::read(batch) {
+                check_crc(&header, &batch[..header.total_len()])?;
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Compares the crc of exactly one batch.
+fn check_crc(header: &BatchHeader, batch: &[u8]) -> Result<(), BatchError> {
     let computed = crc32c::crc32c(&batch[header::CRC_COVERS_FROM..]);
     if computed != header.crc {
         return Err(BatchError::Crc {
@@ -110,7 +141,7 @@ pub fn check_intact(batch: &[u8]) -> Result<BatchHeader, BatchError> {
             computed,
         });
     }
-    Ok(header)
+    Ok(())
 }
 
 /// Exactly one batch of magic 2 by its lengths; the crc is not computed.

@@ -107,12 +107,12 @@ fn batches_that_are_refused() {
                 needed: 61,
                 got: 40,
             },
-            true,
+            false,
         ),
         (
             good()[..got].to_vec(),
             BatchError::Truncated { needed, got },
-            true,
+            false,
         ),
         (
             longer,
@@ -120,7 +120,7 @@ fn batches_that_are_refused() {
                 needed: i32::MAX as usize + 12,
                 got: needed,
             },
-            true,
+            false,
         ),
         (shorter, BatchError::BatchLength(48), true),
         (v1.clone(), BatchError::Magic(1), false),

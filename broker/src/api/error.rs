@@ -138,6 +138,7 @@ fn of_group(error: GroupError) -> ErrorCode {
         GroupError::GroupNotFound => ErrorCode::GroupIdNotFound,
         GroupError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
         GroupError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+        GroupError::NeedsEpochs => ErrorCode::UnsupportedVersion,
     }
 }
 
@@ -450,7 +451,7 @@ impl Coded for admission::Refusal {
             Refusal::ZstdTooEarly { .. } | Refusal::Batch(BatchError::UnknownCodec(_)) => {
                 ErrorCode::UnsupportedCompressionType
             }
-            Refusal::AppendTimeClaimed => ErrorCode::InvalidTimestamp,
+            Refusal::AppendTimeClaimed { .. } => ErrorCode::InvalidTimestamp,
             refusal if refusal.has_bad_timestamp() => ErrorCode::InvalidTimestamp,
             _ => ErrorCode::InvalidRecord,
         }

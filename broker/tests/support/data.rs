@@ -77,7 +77,7 @@ impl Client {
 
     pub async fn delete_topic(&mut self, name: &str) {
         let request = DeleteTopicsRequest::default()
-            .with_timeout_ms(10_000)
+            .with_timeout_ms(60_000)
             .with_topic_names(vec![topic_name(name)]);
         let deleted = self.call(5, &request).await;
         assert_eq!(deleted.responses[0].error_code, 0);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod data;
+pub mod fuzz;
 pub mod group;
 pub mod lake;
 pub mod power;

@@ -35,6 +35,11 @@ pub struct SimBroker {
 
 impl SimBroker {
     pub async fn start(disk: &SimDisk) -> Self {
+        Self::try_start(disk).await.expect("the disk can be opened")
+    }
+
+    /// None if the disk cannot be opened, for want of power.
+    pub async fn try_start(disk: &SimDisk) -> Option<Self> {
         let mut loader = Loader::default();
         SMALL.iter().for_each(|text| loader.set(text).unwrap());
         let (settings, _) = loader.finish().unwrap();
@@ -45,16 +50,16 @@ impl SimBroker {
             node_id: 1,
         };
         let disk = Arc::new(disk.clone());
-        let broker = Arc::new(assemble(disk, identity, settings).await.unwrap());
+        let broker = Arc::new(assemble(disk, identity, settings).await.ok()?);
         let address = listener.bound;
         let mut serving = JoinSet::new();
         let listener = Arc::new(listener);
         serving.spawn(server::listen(Arc::clone(&broker), APIS, listener, socket));
-        Self {
+        Some(Self {
             broker,
             address,
             serving,
-        }
+        })
     }
 
     pub async fn client(&self) -> Client {

@@ -28,6 +28,11 @@ pub const COORDINATOR_LOADING: i16 = 14;
 pub const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub const NOT_ENOUGH_REPLICAS: i16 = 19;
 pub const CONCURRENT: i16 = 51;
+pub const INVALID_PRODUCER_EPOCH: i16 = 47;
+pub const INVALID_TXN_STATE: i16 = 48;
+pub const ID_MAPPING: i16 = 49;
+pub const PRODUCER_FENCED: i16 = 90;
+pub const TRANSACTION_ABORTABLE: i16 = 120;
 
 /// What clients send again for.
 pub const RETRIABLE: [i16; 4] = [
@@ -86,14 +91,22 @@ impl Transactor {
     /// Takes over a transactional id, waiting until what it had under way has ended.
     pub async fn open(client: Client, id: &str, speaks: Speaks) -> Self {
         let mut opened = Self {
-            client,
-            id: id.to_owned(),
-            producer: (-1, -1),
             speaks,
-            sequences: BTreeMap::new(),
+            ..Self::looking(client, id)
         };
         opened.init(60_000).await;
         opened
+    }
+
+    /// Somebody who only looks at a transactional id.
+    pub fn looking(client: Client, id: &str) -> Self {
+        Self {
+            client,
+            id: id.to_owned(),
+            producer: (-1, -1),
+            speaks: Speaks::V1,
+            sequences: BTreeMap::new(),
+        }
     }
 
     /// Begins anew under the next epoch.
@@ -457,8 +470,9 @@ pub async fn read_committed(client: &mut Client, topic: &str, partition: i32) ->
             while let Some((_, id)) = waiting.next_if(|(first, _)| *first <= header.last_offset()) {
                 dropped.insert(id);
             }
-            if let Some(marker) = TxnMarker::of_batch(&batch).unwrap() {
-                if marker.outcome == Outcome::Abort {
+            if header.is_control() {
+                let marker = TxnMarker::of_batch(&batch).unwrap();
+                if marker.is_some_and(|marker| marker.outcome == Outcome::Abort) {
                     dropped.remove(&header.producer_id);
                 }
                 continue;

@@ -33,7 +33,10 @@ const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 7).fields(&[
         "topics",
         &[
             string("name"),
-            array("partitions", &[int32("partition_index"), int16("error_code")]),
+            array(
+                "partitions",
+                &[int32("partition_index"), int16("error_code")],
+            ),
         ],
     ),
 ]);

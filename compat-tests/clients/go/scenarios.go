@@ -68,6 +68,7 @@ var scenarios = map[string]func(library, say, string){
 	"admin":      admin,
 
 	"transactions": transactions,
+	"soak":         soak,
 }
 
 func suffix() string { return fmt.Sprintf("%08x", rand.Uint32()) }

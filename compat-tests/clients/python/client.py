@@ -2,7 +2,8 @@
 """client.py LIBRARY BOOTSTRAP SCENARIO [ARGUMENT…]: runs one scenario with one Python library.
 
 Prints JSON lines, the last with "passed"; exits 0 if it passed, else 1.
-LIBRARY: confluent | confluent-old | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py, or `transactions`.
+LIBRARY: confluent | confluent-old | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py, `transactions`,
+or with confluent `soak-topics`, `soak HISTORY`.
 """
 
 import importlib
@@ -29,6 +30,10 @@ def main() -> int:
 
     try:
         client = importlib.import_module(LIBRARIES[library]).Client(bootstrap)
+        if scenario.startswith("soak"):
+            import soak  # Of confluent-kafka alone.
+
+            SCENARIOS.update({"soak": soak.soak, "soak-topics": soak.soak_topics})
         {**SCENARIOS, "transactions": transactions}[scenario](client, say, *arguments)
         client.close()
     except Exception as error:

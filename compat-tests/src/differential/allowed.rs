@@ -112,28 +112,14 @@ impl Allowed {
         rules.chain(lacks).collect()
     }
 
-    /// Scripts' patterns, paths and reasons of what is wanted, for people.
-    pub fn wanted(&self) -> impl Iterator<Item = [&str; 3]> {
-        let rules = self.difference.iter();
-        rules.map(|rule| {
-            [
-                rule.script.as_str(),
-                rule.path.as_str(),
-                rule.reason.as_str(),
-            ]
-        })
+    /// Where and why, of what is wanted, for people.
+    pub fn wanted(&self) -> impl Iterator<Item = [String; 3]> {
+        self.difference.iter().map(Rule::row)
     }
 
     /// The same of what is to be mended.
-    pub fn defects(&self) -> impl Iterator<Item = [&str; 3]> {
-        let rules = self.defect.iter();
-        rules.map(|rule| {
-            [
-                rule.script.as_str(),
-                rule.path.as_str(),
-                rule.reason.as_str(),
-            ]
-        })
+    pub fn defects(&self) -> impl Iterator<Item = [String; 3]> {
+        self.defect.iter().map(Rule::row)
     }
 }
 
@@ -143,6 +129,23 @@ fn use_first(rules: &[Rule], place: Place, difference: &Difference) -> bool {
 }
 
 impl Rule {
+    /// Scripts and steps, place, reason.
+    fn row(&self) -> [String; 3] {
+        let [script, step] = [&self.script, &self.step];
+        let scripts = match step.as_str() {
+            "*" => script.clone(),
+            step => format!("{script}: {}", step.replace(" | ", "; ")),
+        };
+        let api = if self.api == "*" { "" } else { &self.api };
+        let versions = self.versions.iter().map(|versions| format!("v{versions}"));
+        let place = [api.to_owned()].into_iter().chain(versions);
+        let place = place
+            .chain([self.path.clone()])
+            .filter(|part| !part.is_empty());
+        let place: Vec<String> = place.collect();
+        [scripts, place.join(" "), self.reason.clone()]
+    }
+
     fn matches(&self, place: Place, difference: &Difference) -> bool {
         let versions = self.versions.as_deref();
         fits(&self.script, place.script)

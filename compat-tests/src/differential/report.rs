@@ -49,14 +49,14 @@ pub fn markdown(messages: &Messages, verdict: &Verdict, allowed: &Allowed) -> St
     text
 }
 
-fn rows<'a>(text: &mut String, rules: impl Iterator<Item = [&'a str; 3]>) {
-    for [script, path, reason] in rules {
-        let path = if path.is_empty() {
+fn rows(text: &mut String, rules: impl Iterator<Item = [String; 3]>) {
+    for [scripts, place, reason] in rules {
+        let place = if place.is_empty() {
             "the whole answer"
         } else {
-            path
+            &place
         };
-        let _ = writeln!(text, "| `{script}` | `{path}` | {reason} |");
+        let _ = writeln!(text, "| `{scripts}` | `{place}` | {reason} |");
     }
 }
 

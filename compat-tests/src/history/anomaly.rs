@@ -19,7 +19,9 @@ impl fmt::Display for Place {
 /// Records are named `WRITER#SEQ`, transactions `WRITER/TXN`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Anomaly {
-    #[error("lost: {record} was acknowledged (or its transaction committed), and nobody can read it")]
+    #[error(
+        "lost: {record} was acknowledged (or its transaction committed), and nobody can read it"
+    )]
     Lost { record: String },
     #[error("duplicate: {record} is at {first} and at {second}")]
     Duplicate {
@@ -33,7 +35,9 @@ pub enum Anomaly {
         record: String,
         place: Place,
     },
-    #[error("early read: {reader} read {record} at {place} {by_ms} ms before its commit was asked for")]
+    #[error(
+        "early read: {reader} read {record} at {place} {by_ms} ms before its commit was asked for"
+    )]
     EarlyRead {
         reader: String,
         record: String,
@@ -52,7 +56,9 @@ pub enum Anomaly {
         seen: usize,
         of: usize,
     },
-    #[error("reordered [nonmonotonic send]: {then} was sent before {first} and is behind it, at {place}")]
+    #[error(
+        "reordered [nonmonotonic send]: {then} was sent before {first} and is behind it, at {place}"
+    )]
     Reordered {
         first: String,
         then: String,
@@ -102,18 +108,10 @@ pub enum Anomaly {
     NotCopied { source_place: Place },
     #[error("copied what was not committed: {source_place}, to {place}")]
     CopiedUncommitted { source_place: Place, place: Place },
-    #[error("copied out of order: {place} is {source_place}, which is before what was copied before it")]
+    #[error(
+        "copied out of order: {place} is {source_place}, which is before what was copied before it"
+    )]
     CopiedOutOfOrder { source_place: Place, place: Place },
     #[error("stuck: {who} got nothing done in {for_ms} ms")]
     Stuck { who: String, for_ms: u64 },
-}
-
-impl Anomaly {
-    /// Whether waiting longer may still mend it: readers and copiers need their time.
-    pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Lost { .. } | Self::Unseen { .. } | Self::NotCopied { .. } | Self::Torn { .. }
-        )
-    }
 }

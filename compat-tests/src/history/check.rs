@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::History;
+use super::Isolation;
 use super::anomaly::{Anomaly, Place};
 use super::copies;
 use super::log::{Log, place};
 use super::written::{Id, TxnId, Value, Written, name};
-use super::Isolation;
 
 /// Everything that is wrong once writers have stopped and readers were given time.
 pub fn check(history: &History) -> Vec<Anomaly> {
@@ -30,11 +30,7 @@ pub fn check(history: &History) -> Vec<Anomaly> {
 type Whereabouts<'a> = HashMap<Id<'a>, (Place, bool)>;
 
 /// Each record was sent, is there once, and where its acknowledgement said.
-fn records<'a>(
-    written: &Written<'a>,
-    log: &Log<'a>,
-    found: &mut Vec<Anomaly>,
-) -> Whereabouts<'a> {
+fn records<'a>(written: &Written<'a>, log: &Log<'a>, found: &mut Vec<Anomaly>) -> Whereabouts<'a> {
     let mut whereabouts: Whereabouts<'a> = HashMap::new();
     for (&partition, entries) in &log.partitions {
         for (&offset, entered) in entries {
@@ -96,7 +92,9 @@ fn order(log: &Log<'_>, found: &mut Vec<Anomaly>) {
 /// What was promised is there.
 fn owed(written: &Written<'_>, whereabouts: &Whereabouts<'_>, found: &mut Vec<Anomaly>) {
     for (&id, sent) in &written.sent {
-        let readable = whereabouts.get(&id).is_some_and(|(_, committed)| *committed);
+        let readable = whereabouts
+            .get(&id)
+            .is_some_and(|(_, committed)| *committed);
         if !readable && written.is_owed(id, sent) {
             found.push(Anomaly::Lost { record: name(id) });
         }
@@ -110,7 +108,11 @@ fn transactions(written: &Written<'_>, whereabouts: &Whereabouts<'_>, found: &mu
             continue; // What is missing is lost, what is there is an aborted read.
         }
         let of = transaction.records.len();
-        let is_seen = |id: &&Id<'_>| whereabouts.get(*id).is_some_and(|(_, committed)| *committed);
+        let is_seen = |id: &&Id<'_>| {
+            whereabouts
+                .get(*id)
+                .is_some_and(|(_, committed)| *committed)
+        };
         let seen = transaction.records.iter().filter(is_seen).count();
         if seen > 0 && seen < of {
             found.push(Anomaly::Torn {

@@ -49,6 +49,8 @@ pub(super) fn compare(log: &Log<'_>, found: &mut Vec<Anomaly>) {
             copied.insert(source_place, place);
         }
     }
-    let missing = sources.into_iter().filter(|place| !copied.contains_key(place));
+    let missing = sources
+        .into_iter()
+        .filter(|place| !copied.contains_key(place));
     found.extend(missing.map(|source_place| Anomaly::NotCopied { source_place }));
 }

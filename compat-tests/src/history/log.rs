@@ -48,7 +48,12 @@ impl<'a> Log<'a> {
             {
                 log.readers.insert((reader, topic), *isolation);
                 for (partition, offset, value) in records {
-                    log.step((reader, *isolation), (topic, *partition), (*offset, value, *at), found);
+                    log.step(
+                        (reader, *isolation),
+                        (topic, *partition),
+                        (*offset, value, *at),
+                        found,
+                    );
                 }
             }
         }
@@ -103,7 +108,10 @@ impl<'a> Log<'a> {
 
     /// The records somebody who reads what is committed can read.
     pub(super) fn committed(&self, topic: &str) -> impl Iterator<Item = (Place, &Entered<'a>)> {
-        let partitions = self.partitions.iter().filter(move |((of, _), _)| *of == topic);
+        let partitions = self
+            .partitions
+            .iter()
+            .filter(move |((of, _), _)| *of == topic);
         partitions.flat_map(|(&partition, log)| {
             let committed = log.iter().filter(|(_, entered)| entered.committed);
             committed.map(move |(&offset, entered)| (place(partition, offset), entered))
@@ -113,11 +121,14 @@ impl<'a> Log<'a> {
     /// Readers begin at the start and leave nothing out; `complete` ones also get to the end.
     pub(super) fn compare_ways(&self, complete: &[&str], found: &mut Vec<Anomaly>) {
         for (&partition, log) in &self.partitions {
-            let readers = self.readers.iter().filter(|((_, topic), _)| *topic == partition.0);
+            let readers = self
+                .readers
+                .iter()
+                .filter(|((_, topic), _)| *topic == partition.0);
             for (&(reader, _), &isolation) in readers {
-                let visible = log
-                    .iter()
-                    .filter(|(_, entered)| entered.committed || isolation == Isolation::Uncommitted);
+                let visible = log.iter().filter(|(_, entered)| {
+                    entered.committed || isolation == Isolation::Uncommitted
+                });
                 let way = self.ways.get(&(reader, partition));
                 let mut seen: Vec<_> = way
                     .iter()

@@ -124,7 +124,10 @@ impl History {
         let mut events = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "jsonl") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "jsonl")
+            {
                 load_file(&path, &mut events).with_context(|| path.display().to_string())?;
             }
         }

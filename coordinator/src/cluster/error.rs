@@ -10,7 +10,7 @@ use super::settings::ConfigError;
 /// chosen by the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClusterError {
-    #[error("topic {name} exists already")]
+    #[error("topic {name} already exists")]
     TopicExists { name: String },
     #[error("invalid topic name {name:?}: {reason}")]
     InvalidTopicName { name: String, reason: &'static str },

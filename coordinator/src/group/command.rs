@@ -198,6 +198,8 @@ pub struct Left {
 pub struct CommitOffsets {
     pub group: String,
     pub member: MemberRef,
+    /// OffsetCommit v9+: the member may be one of the new protocol.
+    pub knows_epochs: bool,
     /// OffsetCommit v2–v4: how long to keep the offsets, instead of the broker's retention.
     pub retention_ms: Option<i64>,
     pub offsets: Vec<OffsetToCommit>,

@@ -42,6 +42,9 @@ pub enum GroupError {
     GroupNotFound,
     #[error("a member of the group is subscribed to the topic")]
     SubscribedToTopic,
+    /// `UNSUPPORTED_VERSION`
+    #[error("members of the new protocol commit with OffsetCommit 9 or later")]
+    NeedsEpochs,
     /// A member of the new protocol may try again in the epoch it has by then (KIP-848).
     #[error("the request belongs to another epoch of the member")]
     StaleMemberEpoch,

@@ -21,7 +21,7 @@ impl Groups {
         turn: &mut Turn,
     ) -> Result<Vec<PartitionOutcome>, GroupError> {
         super::check_name("group id", &commit.group, STRING_BYTES_MAX)?;
-        self.validate_commit(&commit.group, &commit.member)?;
+        self.validate_commit(&commit)?;
         if let Some(group) = self.live.get_mut(&commit.group)
             && matches!(group.phase, Phase::Stable(_) | Phase::Preparing(_))
         {
@@ -72,9 +72,11 @@ impl Groups {
 
     /// Anybody may commit to a group without members; otherwise only its members, of the present
     /// generation, and not between a join and its assignment.
-    fn validate_commit(&self, group_id: &str, member: &MemberRef) -> Result<(), GroupError> {
+    fn validate_commit(&self, commit: &CommitOffsets) -> Result<(), GroupError> {
+        let (group_id, member) = (commit.group.as_str(), &commit.member);
         if let Some(group) = self.durable.consumer_group(group_id) {
-            return group.validate_commit(&member.member_id, member.generation);
+            let epoch = member.generation;
+            return group.validate_commit(&member.member_id, epoch, commit.knows_epochs);
         }
         match self.live.get(group_id) {
             Some(group) => group.validate_commit(member),

@@ -112,7 +112,7 @@ fn each_topic_of_a_request_stands_on_its_own() {
     );
     assert_eq!(
         harness.create(vec![new_topic("orders")]),
-        ["topic orders exists already"]
+        ["topic orders already exists"]
     );
     assert_eq!(
         harness.cluster.image().topic("orders").unwrap().partitions,
@@ -358,6 +358,18 @@ fn producer_ids_are_given_out_once() {
         assert_eq!(range, next..next + i64::from(count));
         next = range.end;
     }
+    // Those of another cluster are passed over, durably and once.
+    for (below, skipped) in [(5_000, next..5_000), (4_000, 5_000..5_000)] {
+        let before = harness.log.len();
+        let Reply::ProducerIds(Ok(range)) = harness.run(Command::SkipProducerIds { below }) else {
+            panic!()
+        };
+        assert_eq!(harness.log.len() - before, usize::from(!skipped.is_empty()));
+        assert_eq!(range, skipped);
+    }
+    let count = NonZeroU32::MIN;
+    let given = harness.run(Command::AllocateProducerIds { count });
+    assert_eq!(given, Reply::ProducerIds(Ok(5_000..5_001)));
 }
 
 #[test]

@@ -264,6 +264,7 @@ impl World {
         let (group, member) = (self.clients[who].group.clone(), self.member(who));
         let offsets = vec![offset];
         let commit = CommitOffsets {
+            knows_epochs: true,
             group,
             member,
             retention_ms,

@@ -207,6 +207,7 @@ impl Stage {
                 GroupCommand::Leave(LeaveGroup { group, members })
             }
             "commit" => GroupCommand::CommitOffsets(CommitOffsets {
+                knows_epochs: true,
                 group,
                 member: words.member(words.plain.first().map_or("", String::as_str)),
                 retention_ms: words.get("retention").map(|ms| ms.parse().unwrap()),

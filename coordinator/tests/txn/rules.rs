@@ -133,6 +133,10 @@ fn a_client_that_held_the_id_goes_on_under_the_next_epoch() {
         0  init other                     | NoProducerIds
         0  grant 500 2                    | granted
         0  init other                     | write other Empty 500:0 ; 500:0
+        0  skip 600                       | skipped
+        0  init third                     | NoProducerIds
+        0  grant 599 3                    | granted
+        0  init third                     | write third Empty 600:0 ; 600:0
         ",
     );
 }

@@ -5,6 +5,8 @@
 //! are damaged, and whatever the walk still accepts must decode to the same last byte. A decode that succeeds
 //! had bytes for every count it allocated for, so memory is bounded too.
 
+use std::time::{Duration, Instant};
+
 use crate::generator::{Generator, mutate};
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::*;
@@ -211,6 +213,44 @@ fn random_bytes_are_refused_or_decode() {
             let top = if rng.random() { 255 } else { 3 };
             let body: Vec<u8> = (0..size).map(|_| rng.random_range(0..=top)).collect();
             assert_accepted_bodies_decode(shape, version, body.into());
+        }
+    }
+}
+
+/// How long to go on with further seeds: `TIDELOG_FUZZ_SECONDS`, or not at all.
+fn extra_time() -> Duration {
+    let seconds = std::env::var("TIDELOG_FUZZ_SECONDS");
+    Duration::from_secs(seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// A length in the place of any byte, as large as lengths can be, in each way lengths are written.
+#[test]
+fn huge_counts_anywhere_are_refused_or_backed() {
+    const COUNTS: [&[u8]; 4] = [
+        &[0x7f, 0xff, 0xff, 0xff],
+        &[0x80, 0x00, 0x00, 0x00],
+        &[0xff, 0xff, 0xff, 0xff, 0x0f],
+        &[0x7f, 0xff],
+    ];
+    let (started, extra) = (Instant::now(), extra_time());
+    for seed in 7.. {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        for (shape, version) in versions() {
+            let body = random_body(&mut rng, shape, version);
+            for at in 0..body.len() {
+                let count = COUNTS[rng.random_range(0..COUNTS.len())];
+                let mut hostile = body.clone();
+                let end = hostile.len().min(at + count.len());
+                hostile[at..end].copy_from_slice(&count[..end - at]);
+                assert_accepted_bodies_decode(shape, version, hostile.clone().into());
+                // And put in between, so that what follows moves.
+                hostile.splice(at..at, count.iter().copied());
+                mutate(&mut rng, &mut hostile);
+                assert_accepted_bodies_decode(shape, version, hostile.into());
+            }
+        }
+        if started.elapsed() >= extra {
+            break;
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct ProducerView {
     pub epoch: i16,
     /// −1 if none of its batches is remembered.
     pub last_sequence: i32,
-    /// When it last wrote, by the broker's clock; after a restart, when that was found.
+    /// Of its last batch; without one, when it was last heard of.
     pub last_timestamp: Timestamp,
     /// Of the coordinator that last ended a transaction of it, −1 before the first.
     pub coordinator_epoch: i32,
@@ -93,7 +93,7 @@ fn view(producer_id: i64, producer: &Producer) -> ProducerView {
         producer_id,
         epoch: producer.epoch,
         last_sequence: last.map_or(-1, |batch| batch.last_sequence),
-        last_timestamp: producer.last_seen,
+        last_timestamp: last.map_or(producer.last_seen, |batch| batch.timestamp),
         coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),
         transaction_start: producer.transaction.map_or(-1, |open| open.first_offset),
     }

@@ -51,7 +51,8 @@ impl WalFile {
 
     /// See [`DiskFile::will_need`].
     pub fn will_need(&self, pos: u64, len: u64) {
-        self.reader.will_need(pos, len.min(self.len.saturating_sub(pos)));
+        self.reader
+            .will_need(pos, len.min(self.len.saturating_sub(pos)));
     }
 
     pub(super) fn write_slot(&self, number: u64, bytes: &[u8], pos: u64) -> io::Result<()> {

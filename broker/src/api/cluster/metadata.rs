@@ -36,8 +36,9 @@ pub async fn handle(ctx: &Context, request: MetadataRequest) -> Outcome {
         include_cluster_authorized_operations: cluster_operations,
         ..
     } = request;
-    let Some(asked) = Asked::of(ctx.version(), topics) else {
-        return ctx.answer(&malformed(ctx));
+    let asked = match Asked::of(ctx.version(), topics) {
+        Ok(asked) => asked,
+        Err(topics) => return ctx.answer(&refused(topics)),
     };
     let view = ctx.broker.cluster().view();
     if let (true, Asked::These(topics)) = (may_create, &asked) {
@@ -71,26 +72,37 @@ enum Named {
 }
 
 impl Asked {
-    /// `None` for what a version may not ask. A topic named twice is answered once.
-    fn of(version: i16, topics: Option<Vec<MetadataRequestTopic>>) -> Option<Self> {
-        let topics = match topics {
-            None => return Some(Asked::All),
-            Some(topics) if version == 0 && topics.is_empty() => return Some(Asked::All),
+    /// The topics again for what a version may not ask. A topic named twice is answered once; where
+    /// one is asked for by id, those without are not looked at.
+    fn of(
+        version: i16,
+        topics: Option<Vec<MetadataRequestTopic>>,
+    ) -> Result<Self, Vec<MetadataRequestTopic>> {
+        let mut topics = match topics {
+            None => return Ok(Asked::All),
+            Some(topics) if version == 0 && topics.is_empty() => return Ok(Asked::All),
             Some(topics) => topics,
         };
+        let is_by_id =
+            |topic: &MetadataRequestTopic| !topic.topic_id.is_nil() || topic.name.is_none();
+        if version < IDS_ASKED_FROM && topics.iter().any(is_by_id) {
+            return Err(topics);
+        }
+        if topics.iter().any(|topic| !topic.topic_id.is_nil()) {
+            topics.retain(|topic| !topic.topic_id.is_nil());
+        }
         let mut seen = HashSet::new();
         let mut named = Vec::new();
         for topic in topics {
             let topic = match (topic.topic_id, topic.name) {
                 (id, Some(name)) if id.is_nil() => Named::Name(name.0),
-                (id, _) if version >= IDS_ASKED_FROM => Named::Id(id),
-                _ => return None,
+                (id, _) => Named::Id(id),
             };
             if seen.insert(topic.clone()) {
                 named.push(topic);
             }
         }
-        Some(Asked::These(named))
+        Ok(Asked::These(named))
     }
 }
 
@@ -196,13 +208,18 @@ fn about_cluster(ctx: &Context) -> MetadataResponse {
         .with_cluster_authorized_operations(operations::NOT_ASKED)
 }
 
-/// A name that is null, or an id, in a version that has neither. There is no place for an error
-/// but a topic.
-fn malformed(ctx: &Context) -> MetadataResponse {
-    let topic = MetadataResponseTopic::default()
-        .with_error_code(ErrorCode::InvalidRequest.code())
-        .with_name(Some(StrBytes::new().into()));
-    about_cluster(ctx).with_topics(vec![topic])
+/// A name that is null, or an id, in a version that has neither: as in Kafka nothing is told of the
+/// cluster, and every topic is refused.
+fn refused(topics: Vec<MetadataRequestTopic>) -> MetadataResponse {
+    let topics = topics.into_iter().map(|topic| {
+        MetadataResponseTopic::default()
+            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_name(Some(topic.name.unwrap_or_default()))
+            .with_topic_id(topic.topic_id)
+    });
+    MetadataResponse::default()
+        .with_cluster_id(None)
+        .with_topics(topics.collect())
 }
 
 #[cfg(test)]
@@ -235,13 +252,13 @@ mod tests {
             (
                 12,
                 Some(vec![topic(None, 7), topic(Some("a"), 0)]),
-                these(vec![id(7), name("a")]),
+                these(vec![id(7)]),
             ),
             (12, Some(vec![topic(None, 0)]), these(vec![id(0)])),
         ];
         for (version, topics, expected) in cases {
             let shown = format!("v{version} {topics:?}");
-            let same = match (Asked::of(version, topics), expected) {
+            let same = match (Asked::of(version, topics).ok(), expected) {
                 (None, None) | (Some(Asked::All), Some(Asked::All)) => true,
                 (Some(Asked::These(a)), Some(Asked::These(b))) => a == b,
                 _ => false,

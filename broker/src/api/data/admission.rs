@@ -58,10 +58,15 @@ pub enum Refusal {
     Batch(#[from] BatchError),
     #[error("a batch of {bytes} bytes exceeds max.message.bytes, which is {max}")]
     TooLarge { bytes: usize, max: u32 },
+    #[error("the batch begins at offset {0}; a producer's begin at 0")]
+    BaseOffset(i64),
     #[error("zstd needs Produce version {ZSTD_FROM}, not {version}")]
     ZstdTooEarly { version: i16 },
     #[error("only the broker may set the timestamp type to LogAppendTime")]
-    AppendTimeClaimed,
+    AppendTimeClaimed {
+        /// How many there are: all of them are at fault.
+        records: i32,
+    },
     #[error(transparent)]
     Records(#[from] RecordsError),
     #[error("{} of the batch's records may not be written", .0.len())]
@@ -78,6 +83,15 @@ impl Refusal {
             Self::TooLarge { .. } | Self::Build(BuildError::TooLarge) => true,
             Self::Records(RecordsError::Codec(codec)) => limit(codec),
             _ => false,
+        }
+    }
+
+    /// Whether the log was looked at, so that its start is known to the answer.
+    pub fn knows_the_log(&self) -> bool {
+        match self {
+            Self::NoBatch | Self::TooLarge { .. } | Self::ZstdTooEarly { .. } => false,
+            Self::Batch(error) => !error.is_shapeless(),
+            _ => !self.is_too_large(),
         }
     }
 
@@ -147,6 +161,9 @@ pub fn admit(records: &Bytes, rules: &Rules<'_>) -> Result<Admitted, Refusal> {
     }
     let header = validate::check(records)?;
     rules.check_size(records.len())?;
+    if header.base_offset != 0 {
+        return Err(Refusal::BaseOffset(header.base_offset));
+    }
     if header.codec() == Some(Codec::Zstd) && rules.version < ZSTD_FROM {
         return Err(Refusal::ZstdTooEarly {
             version: rules.version,
@@ -193,7 +210,8 @@ impl Rules<'_> {
             return Ok(batch.clone());
         }
         if self.append_time().is_some() {
-            return Err(Refusal::AppendTimeClaimed);
+            let records = header.record_count;
+            return Err(Refusal::AppendTimeClaimed { records });
         }
         let mut batch = writable(batch.clone());
         patch::clear_timestamp_type(&mut batch);

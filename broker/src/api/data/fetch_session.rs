@@ -294,7 +294,7 @@ impl Cache {
 
     /// Whether a session of `partitions` partitions may be added, if need be in another's place.
     fn make_room(&mut self, sessions_max: usize, partitions: usize, now_ms: i64) -> bool {
-        if partitions == 0 || self.partitions + partitions > PARTITIONS_MAX {
+        if self.partitions + partitions > PARTITIONS_MAX {
             return false;
         }
         if self.sessions.len() < sessions_max {

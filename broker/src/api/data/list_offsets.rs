@@ -93,14 +93,17 @@ impl Place {
 pub async fn handle(ctx: &Context, request: ListOffsetsRequest) -> Outcome {
     let view = ctx.broker.cluster().view();
     let committed = request.isolation_level == 1;
-    let mut seen = HashSet::new();
+    let (twice, mut refused) = (named_twice(&request), HashSet::new());
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut parts = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let place = match seen.insert((&topic.name, asked.partition_index)) {
-                true => find(ctx, &view.image, &topic.name, asked, committed).await,
-                false => Err(ListError::NamedTwice),
+            let key = (topic.name.to_string(), asked.partition_index);
+            let place = match twice.contains(&key) {
+                // It is refused once, whatever it was asked for.
+                true if !refused.insert(key) => continue,
+                true => Err(ListError::NamedTwice),
+                false => find(ctx, &view.image, &topic.name, asked, committed).await,
             };
             parts.push(response(asked.partition_index, place, ctx.version()));
         }
@@ -112,6 +115,17 @@ pub async fn handle(ctx: &Context, request: ListOffsetsRequest) -> Outcome {
     }
     let response = ListOffsetsResponse::default().with_topics(topics);
     ctx.answer(&newer::ListOffsetsResponse::from(response))
+}
+
+/// Partitions that a request names more than once.
+fn named_twice(request: &ListOffsetsRequest) -> HashSet<(String, i32)> {
+    let mut seen = HashSet::new();
+    let topics = request.topics.iter();
+    let named = topics.flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|asked| (topic.name.to_string(), asked.partition_index))
+    });
+    named.filter(|place| !seen.insert(place.clone())).collect()
 }
 
 fn response(

@@ -72,11 +72,26 @@ pub enum ProduceError {
     Append(#[from] Unwritten),
 }
 
+impl ProduceError {
+    /// Whether the log was looked at, so that its start is known to the answer.
+    fn knows_the_log(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.knows_the_log(),
+            Self::Append(Unwritten::Append(AppendError::Sequence(_)) | Unwritten::Refused(_)) => {
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One partition of the request, on its way from what was sent to what is answered.
 struct Entry<T> {
     /// A copy: an answer in the making must not hold the request's frame.
     topic: TopicKey,
     index: i32,
+    /// Where the log begins, once the partition was found.
+    log_start: i64,
     state: Result<T, ProduceError>,
 }
 
@@ -85,6 +100,7 @@ impl<T> Entry<T> {
         Entry {
             topic: self.topic,
             index: self.index,
+            log_start: self.log_start,
             state: self.state.and_then(step),
         }
     }
@@ -137,13 +153,16 @@ struct Written {
 pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
     let (acks, version, timeout_ms) = (request.acks, ctx.version(), request.timeout_ms);
     let transactional_id = request.transactional_id.as_ref().map(|id| id.to_string());
-    let (ack, refused) = match check_request(&request) {
-        Ok(ack) => (ack, None),
-        Err(refuse) => (Ack::Written, Some(refuse)),
-    };
-    let sent = entries(request, version, refused);
+    let ack = ack_of(acks);
+    let sent = entries(request, version);
     let now_ms = ctx.broker.now_ms();
-    let judged = judge(aim(ctx, sent), version, now_ms).await;
+    let mut aimed = aim(ctx, sent);
+    if ack.is_none() {
+        let refuse = |entry: Entry<Aimed>| entry.and_then(|_| Err(ProduceError::Acks(acks)));
+        aimed = aimed.into_iter().map(refuse).collect();
+    }
+    let ack = ack.unwrap_or(Ack::Written);
+    let judged = judge(aimed, version, now_ms).await;
     let judged = bring_to_tables(ctx, judged, timeout_ms).await;
     let judged = confirm(ctx, judged, transactional_id).await;
     let (submitted, batches) = submission(judged, ack);
@@ -158,32 +177,25 @@ pub async fn handle(ctx: &Context, request: ProduceRequest) -> Outcome {
     })
 }
 
-/// Checks what concerns the request as a whole, and finds how its batches are acknowledged.
-fn check_request(request: &ProduceRequest) -> Result<Ack, fn(i16) -> ProduceError> {
-    let transactional = |records: &Bytes| {
-        BatchHeader::read(records).is_some_and(|header| header.is_transactional())
-    };
-    let mut parts = request
-        .topic_data
-        .iter()
-        .flat_map(|topic| &topic.partition_data);
-    let in_batch = parts.any(|part| part.records.as_ref().is_some_and(transactional));
-    if in_batch && request.transactional_id.is_none() {
-        return Err(|_| ProduceError::NoTransactionalId);
-    }
-    match request.acks {
-        -1 => Ok(Ack::Durable),
-        0 | 1 => Ok(Ack::Written),
-        _ => Err(ProduceError::Acks),
+/// What `acks` stands for.
+const fn ack_of(acks: i16) -> Option<Ack> {
+    match acks {
+        -1 => Some(Ack::Durable),
+        0 | 1 => Some(Ack::Written),
+        _ => None,
     }
 }
 
-/// The request, partition by partition in its order; all refused if `refused` says why.
-fn entries(
-    request: ProduceRequest,
-    version: i16,
-    refused: Option<fn(i16) -> ProduceError>,
-) -> Vec<Entry<Sent>> {
+/// The request, partition by partition in its order. All are refused if one is of a transaction and
+/// the request does not say of which.
+fn entries(request: ProduceRequest, version: i16) -> Vec<Entry<Sent>> {
+    let transactional = |records: &Bytes| {
+        BatchHeader::read(records).is_some_and(|header| header.is_transactional())
+    };
+    let topics = request.topic_data.iter();
+    let mut parts = topics.flat_map(|topic| &topic.partition_data);
+    let is_nameless = request.transactional_id.is_none()
+        && parts.any(|part| part.records.as_ref().is_some_and(transactional));
     let mut entries = Vec::new();
     for data in request.topic_data {
         let topic = match version >= IDS_FROM {
@@ -193,11 +205,12 @@ fn entries(
         entries.extend(data.partition_data.into_iter().map(|part| Entry {
             topic: topic.clone(),
             index: part.index,
-            state: match refused {
-                None => Ok(Sent {
+            log_start: NO_OFFSET,
+            state: match is_nameless {
+                false => Ok(Sent {
                     records: part.records.unwrap_or_default(),
                 }),
-                Some(refuse) => Err(refuse(request.acks)),
+                true => Err(ProduceError::NoTransactionalId),
             },
         }));
     }
@@ -210,7 +223,7 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
     let aimed = entries.into_iter().map(|entry| {
         let key = entry.topic.clone();
         let index = entry.index;
-        entry.and_then(|sent| {
+        let mut aimed = entry.and_then(|sent| {
             let topic = key.find(&view.image)?;
             let partition = partition_of(ctx.broker.log(), topic, index)?;
             if is_internal(topic) {
@@ -227,7 +240,11 @@ fn aim(ctx: &Context, entries: Vec<Entry<Sent>>) -> Vec<Entry<Aimed>> {
                 settings,
                 records: sent.records,
             })
-        })
+        });
+        if let Ok(found) = &aimed.state {
+            aimed.log_start = found.partition.marks().log_start;
+        }
+        aimed
     });
     aimed.collect()
 }
@@ -430,8 +447,13 @@ fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
             .with_log_start_offset(written.log_start),
         Err(error) => {
             let failure = Failure::from(&error);
+            let log_start = match error.knows_the_log() {
+                true => entry.log_start,
+                false => NO_OFFSET,
+            };
             response
                 .with_base_offset(NO_OFFSET)
+                .with_log_start_offset(log_start)
                 .with_error_code(failure.code.code())
                 .with_error_message(Some(failure.message))
                 .with_record_errors(record_errors(&error))
@@ -441,6 +463,9 @@ fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
 
 fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
     let refusal = match error {
+        ProduceError::Refused(Refusal::AppendTimeClaimed { records }) => {
+            return (0..*records).map(|index| claimed(index, error)).collect();
+        }
         ProduceError::Refused(refusal) => refusal,
         ProduceError::Keyed(error) => {
             return error.refused().map(refused_record).into_iter().collect();
@@ -453,6 +478,13 @@ fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
             .with_batch_index_error_message(Some(StrBytes::from_string(bad.fault.to_string())))
     });
     described.collect()
+}
+
+/// A record of a batch that claims the broker's times.
+fn claimed(index: i32, error: &ProduceError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(index)
+        .with_batch_index_error_message(Some(StrBytes::from_string(error.to_string())))
 }
 
 fn refused_record(refused: &Refused) -> BatchIndexAndErrorMessage {

@@ -2,11 +2,13 @@
 //!
 //! Classic groups and unknown ones are GROUP_ID_NOT_FOUND; tools then ask DescribeGroups.
 
+use std::collections::HashMap;
+
 use kafka_protocol::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member, TopicPartitions,
 };
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, TopicName,
 };
 use tidelog_coordinator::group::{DescribedConsumer, DescribedConsumerGroup, NamedPartitions};
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
@@ -24,22 +26,28 @@ const CONSUMER_TYPE: i8 = 1;
 
 pub async fn handle(ctx: &Context, request: ConsumerGroupDescribeRequest) -> Outcome {
     let groups = request.group_ids.iter().map(|id| id.to_string());
-    let described = ctx
-        .broker
-        .groups()
-        .describe_consumers(groups.collect())
-        .await;
+    let groups = groups.filter(|id| !id.is_empty()).collect();
+    let described = ctx.broker.groups().describe_consumers(groups).await;
+    let described: HashMap<_, _> = described.into_iter().collect();
     let operations = match request.include_authorized_operations {
         true => OPERATIONS,
         false => NOT_ASKED,
     };
     let version = ctx.version();
-    let answers = described.into_iter().map(|(group, described)| {
-        let answer = match described {
-            Ok(described) => answer(described, version).with_authorized_operations(operations),
-            Err(error) => refused(error),
+    // In the order of the request, also what it names twice.
+    let answers = request.group_ids.into_iter().map(|group| {
+        let answer = match described.get(group.as_str()) {
+            Some(Ok(described)) => {
+                let described = described.clone();
+                answer(described, version).with_authorized_operations(operations)
+            }
+            Some(Err(error)) => refused(error.clone()),
+            None => DescribedGroup::default()
+                .with_error_code(ErrorCode::InvalidGroupId.code())
+                .with_error_message(None)
+                .with_authorized_operations(NOT_ASKED),
         };
-        answer.with_group_id(GroupId(StrBytes::from_string(group)))
+        answer.with_group_id(group)
     });
     ctx.answer(&ConsumerGroupDescribeResponse::default().with_groups(answers.collect()))
 }
@@ -82,7 +90,10 @@ fn member(member: DescribedConsumer, version: i16) -> Member {
                 .map(|name| StrBytes::from_string(name).into())
                 .collect(),
         )
-        .with_subscribed_topic_regex(member.regex.map(StrBytes::from_string))
+        // Kafka's own text for none is empty.
+        .with_subscribed_topic_regex(
+            Some(member.regex.unwrap_or_default()).map(StrBytes::from_string),
+        )
         .with_assignment(assignment(member.assigned))
         .with_target_assignment(assignment(member.target))
         .with_member_type(kind)

@@ -15,9 +15,9 @@ use crate::owners::groups::CoordinatorError;
 
 const NOT_FOUND_FROM: i16 = 6;
 
-/// What may be done to a group: read, delete and describe, one bit for each operation by its number
-/// in Kafka's access rules.
-pub(super) const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+/// What may be done to a group and its settings: read, delete, describe, describe and alter configs; one
+/// bit for each operation by its number in Kafka's access rules.
+pub(super) const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub async fn handle(ctx: &Context, request: DescribeGroupsRequest) -> Outcome {
     let groups = request

@@ -18,6 +18,9 @@ use super::{code, member};
 use crate::api::context::{Context, Outcome};
 use crate::owners::groups::CoordinatorError;
 
+/// First version whose members may be of the new protocol (KIP-848).
+const EPOCHS_FROM: i16 = 9;
+
 /// First version whose clients know GROUP_ID_NOT_FOUND.
 const GROUP_NOT_FOUND_FROM: i16 = 9;
 
@@ -40,7 +43,7 @@ pub async fn handle(ctx: &Context, request: newer::OffsetCommitRequest) -> Outco
     let topics = request.topics.iter();
     let topics = topics.map(|topic| checked(&view.image, topic, missing));
     let mut response = OffsetCommitResponse::default().with_topics(topics.collect());
-    let commit = parse(request, &response);
+    let commit = parse(request, &response, ctx.version());
     if !commit.offsets.is_empty() {
         let asked = commit.offsets.len();
         let outcome = ctx.broker.groups().commit_offsets(commit).await;
@@ -85,7 +88,11 @@ fn checked(
 }
 
 /// The command for what `response` has not refused yet.
-fn parse(request: OffsetCommitRequest, response: &OffsetCommitResponse) -> CommitOffsets {
+fn parse(
+    request: OffsetCommitRequest,
+    response: &OffsetCommitResponse,
+    version: i16,
+) -> CommitOffsets {
     let instance_id = request.group_instance_id.as_ref();
     let generation = request.generation_id_or_member_epoch;
     let member = member(&request.member_id, instance_id, generation);
@@ -105,6 +112,7 @@ fn parse(request: OffsetCommitRequest, response: &OffsetCommitResponse) -> Commi
     }
     let retention_ms = request.retention_time_ms;
     CommitOffsets {
+        knows_epochs: version >= EPOCHS_FROM,
         group: request.group_id.to_string(),
         member,
         retention_ms: (retention_ms != DEFAULT_RETENTION).then_some(retention_ms),

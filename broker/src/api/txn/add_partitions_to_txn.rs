@@ -68,7 +68,7 @@ async fn one(
     }
     let told = Told {
         fenced: ctx.version() >= FENCED_FROM,
-        abortable: ctx.version() >= V2_FROM,
+        abortable: ctx.version() >= BATCHED_FROM,
     };
     let transactional_id = transaction.transactional_id.to_string();
     let producer = producer(transaction.producer_id, transaction.producer_epoch);

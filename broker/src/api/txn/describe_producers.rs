@@ -5,6 +5,7 @@ use kafka_protocol::messages::describe_producers_response::{
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use tidelog_coordinator::cluster::Image;
+use tidelog_protocol_ext::{ErrorCode, StrBytes};
 use tidelog_storage::ProducerView;
 
 use crate::api::context::{Context, Outcome};
@@ -28,6 +29,11 @@ pub async fn handle(ctx: &Context, request: DescribeProducersRequest) -> Outcome
 
 fn describe(log: &Log, image: &Image, topic: &str, index: i32) -> PartitionResponse {
     let response = PartitionResponse::default().with_partition_index(index);
+    if topic.is_empty() {
+        return response
+            .with_error_code(ErrorCode::InvalidTopicException.code())
+            .with_error_message(Some(StrBytes::from_static_str("a topic has a name")));
+    }
     match partition_named(log, image, topic, index) {
         Ok(partition) => {
             let producers = partition.producers().into_iter().map(state);

@@ -108,6 +108,10 @@ async fn commit_in(
     transactional_id: &str,
     mut commit: CommitTxnOffsets,
 ) -> Result<Vec<ErrorCode>, ErrorCode> {
+    if commit.group.is_empty() {
+        // Before the coordinator is asked: it would add a partition that gets no offsets.
+        return Err(ErrorCode::InvalidGroupId);
+    }
     let groups = ctx.broker.groups();
     let begin = BeginTxnOffsets {
         producer: commit.producer,

@@ -91,22 +91,20 @@ fn quotas(talk: &mut Talk) -> Outcome {
 fn quotas_bad(talk: &mut Talk) -> Outcome {
     let user = || ("user", Value::from(talk.name("bob")));
     let (a, b) = (user(), user());
+    let one = [user()];
     for (case, body) in [
-        (
-            "an unknown key",
-            quota(&[a.clone()], "patience", 1.0, false),
-        ),
+        ("an unknown key", quota(&one, "patience", 1.0, false)),
         (
             "a value of 0",
-            quota(&[a.clone()], "producer_byte_rate", 0.0, false),
+            quota(&one, "producer_byte_rate", 0.0, false),
         ),
         (
             "a negative value",
-            quota(&[a.clone()], "producer_byte_rate", -1.0, false),
+            quota(&one, "producer_byte_rate", -1.0, false),
         ),
         (
             "a broken number of bytes",
-            quota(&[a.clone()], "producer_byte_rate", 1.5, false),
+            quota(&one, "producer_byte_rate", 1.5, false),
         ),
         (
             "an unknown entity",

@@ -19,27 +19,20 @@ pub const SCRIPTS: &[Script] = &[
     script("groups/preparing", preparing),
     script("groups/two-members", two_members),
     script("groups/votes", votes),
-    script("groups/static", static_members),
-    script("groups/static-two", static_two),
     script("groups/leave", leave),
     script("groups/leave-many", leave_many),
-    script("groups/types", types),
-    script("groups/describe", describe),
-    script("groups/list", list),
-    script("groups/delete", delete),
-    script("groups/delete-offsets", delete_offsets),
     script("groups/expiry", expiry),
 ];
 
 /// A member of a group.
 #[derive(Debug, Clone)]
-struct Member {
+pub(super) struct Member {
     id: String,
     generation: i64,
 }
 
 /// Joins alone; the group then waits for its assignment.
-fn join_alone(talk: &mut Talk, group: &str) -> Outcome<Member> {
+pub(super) fn join_alone(talk: &mut Talk, group: &str) -> Outcome<Member> {
     let asked = talk.quiet("JoinGroup", 5, join(group, ""))?;
     let id = text(&asked, "member_id");
     let joined = talk.quiet("JoinGroup", 5, join(group, &id))?;
@@ -48,7 +41,7 @@ fn join_alone(talk: &mut Talk, group: &str) -> Outcome<Member> {
 }
 
 /// Joins alone and takes its assignment.
-fn settle_alone(talk: &mut Talk, group: &str) -> Outcome<Member> {
+pub(super) fn settle_alone(talk: &mut Talk, group: &str) -> Outcome<Member> {
     let member = join_alone(talk, group)?;
     let body = sync(group, member.generation, &member.id, &[(&member.id, "aa")]);
     talk.quiet("SyncGroup", 3, body)?;
@@ -447,117 +440,6 @@ fn votes(talk: &mut Talk) -> Outcome {
     Ok(())
 }
 
-fn static_members(talk: &mut Talk) -> Outcome {
-    let group = talk.name("g");
-    let instance = |body: Value, id: &str| with(body, "/group_instance_id", id);
-    let joined = talk.ask("first", "JoinGroup", 5, instance(join(&group, ""), "i1"))?;
-    let (old, generation) = (text(&joined, "member_id"), number(&joined, "generation_id"));
-    let body = instance(sync(&group, generation, &old, &[(&old, "aa")]), "i1");
-    talk.ask("assigned", "SyncGroup", 3, body)?;
-    let again = talk.ask(
-        "it starts anew",
-        "JoinGroup",
-        5,
-        instance(join(&group, ""), "i1"),
-    )?;
-    let new = text(&again, "member_id");
-    for (case, id) in [("the old one", &old), ("the new one", &new)] {
-        let body = instance(heartbeat(&group, generation, id), "i1");
-        talk.sweep_in(3..=4, case, "Heartbeat", |_| body.clone())?;
-        let body = instance(sync(&group, generation, id, &[]), "i1");
-        talk.sweep_in(3..=5, case, "SyncGroup", |_| body.clone())?;
-        let body = json!({"group_id": group, "generation_id_or_member_epoch": generation, "member_id": id,
-            "group_instance_id": "i1", "topics": []});
-        talk.sweep_in(7..=8, case, "OffsetCommit", |_| body.clone())?;
-    }
-    talk.ask(
-        "the old one joins",
-        "JoinGroup",
-        5,
-        instance(join(&group, &old), "i1"),
-    )?;
-    talk.ask(
-        "as another instance",
-        "Heartbeat",
-        3,
-        instance(heartbeat(&group, generation, &new), "i2"),
-    )?;
-    talk.ask("described", "DescribeGroups", 5, json!({"groups": [group]}))?;
-    let leaves = |instance: &str, id: &str| json!({"group_id": group, "members": [{"member_id": id, "group_instance_id": instance}]});
-    talk.ask("the old one leaves", "LeaveGroup", 4, leaves("i1", &old))?;
-    talk.ask("another leaves", "LeaveGroup", 4, leaves("i9", ""))?;
-    talk.ask("it leaves by instance", "LeaveGroup", 4, leaves("i1", ""))?;
-    talk.ask(
-        "nobody is left",
-        "DescribeGroups",
-        5,
-        json!({"groups": [group]}),
-    )?;
-    Ok(())
-}
-
-fn static_two(talk: &mut Talk) -> Outcome {
-    let group = talk.name("g");
-    let instance = |body: Value, id: &str| with(body, "/group_instance_id", id);
-    let joined = talk.ask("first", "JoinGroup", 9, instance(join(&group, ""), "i1"))?;
-    let (first, generation) = (text(&joined, "member_id"), number(&joined, "generation_id"));
-    let body = instance(sync(&group, generation, &first, &[(&first, "aa")]), "i1");
-    talk.ask("assigned", "SyncGroup", 5, body)?;
-    let mut line = talk.line()?;
-    let sent = talk.send_on(&mut line, "JoinGroup", 9, instance(join(&group, ""), "i2"))?;
-    talk.sleep(Duration::from_millis(100));
-    let joined = talk.ask(
-        "first again",
-        "JoinGroup",
-        9,
-        instance(join(&group, &first), "i1"),
-    )?;
-    let other = talk.receive("second", &mut line, sent, ("JoinGroup", 9))?;
-    let (second, generation) = (text(&other, "member_id"), number(&joined, "generation_id"));
-    let all = [(first.as_str(), "a1"), (second.as_str(), "b2")];
-    talk.ask(
-        "assigned to both",
-        "SyncGroup",
-        5,
-        instance(sync(&group, generation, &first, &all), "i1"),
-    )?;
-    talk.ask(
-        "the second's",
-        "SyncGroup",
-        5,
-        instance(sync(&group, generation, &second, &[]), "i2"),
-    )?;
-
-    let back = talk.ask(
-        "the leader starts anew",
-        "JoinGroup",
-        9,
-        instance(join(&group, ""), "i1"),
-    )?;
-    talk.note(
-        "without a rebalance",
-        (number(&back, "generation_id") == generation).into(),
-    )?;
-    let changed = with(
-        join(&group, ""),
-        "/protocols",
-        json!([{"name": "range", "metadata": "0007"}]),
-    );
-    let sent = talk.send_on(&mut line, "JoinGroup", 9, instance(changed, "i2"))?;
-    talk.sleep(Duration::from_millis(100));
-    let leader = text(&back, "member_id");
-    let body = instance(heartbeat(&group, generation, &leader), "i1");
-    talk.ask("the second starts anew, changed", "Heartbeat", 4, body)?;
-    talk.ask(
-        "all join",
-        "JoinGroup",
-        9,
-        instance(join(&group, &leader), "i1"),
-    )?;
-    talk.receive("the second joins", &mut line, sent, ("JoinGroup", 9))?;
-    Ok(())
-}
-
 fn leave(talk: &mut Talk) -> Outcome {
     for version in talk.versions("LeaveGroup")? {
         let group = talk.name(&format!("v{version}"));
@@ -607,152 +489,6 @@ fn leave_many(talk: &mut Talk) -> Outcome {
     let both =
         of(json!([{"member_id": member.id}, {"member_id": member.id}, {"member_id": "nobody"}]));
     talk.ask("it twice and a stranger", "LeaveGroup", 5, both)?;
-    Ok(())
-}
-
-fn types(talk: &mut Talk) -> Outcome {
-    let group = talk.name("g");
-    let of = |member: &str| {
-        let body = with(join(&group, member), "/protocol_type", "connect");
-        with(
-            body,
-            "/protocols",
-            json!([{"name": "sessioned", "metadata": "05"}, {"name": "compatible", "metadata": "06"}]),
-        )
-    };
-    let asked = talk.quiet("JoinGroup", 7, of(""))?;
-    let member = text(&asked, "member_id");
-    let joined = talk.ask("joins", "JoinGroup", 7, of(&member))?;
-    let body = sync(
-        &group,
-        number(&joined, "generation_id"),
-        &member,
-        &[(&member, "ee")],
-    );
-    let body = with(
-        with(body, "/protocol_type", "connect"),
-        "/protocol_name",
-        "sessioned",
-    );
-    talk.ask("syncs", "SyncGroup", 5, body)?;
-    talk.sweep(
-        "described",
-        "DescribeGroups",
-        |_| json!({"groups": [group]}),
-    )?;
-    talk.ask("a consumer joins", "JoinGroup", 7, join(&group, ""))?;
-    Ok(())
-}
-
-fn describe(talk: &mut Talk) -> Outcome {
-    let (a, b) = (talk.name("a"), talk.name("b"));
-    settle_alone(talk, &a)?;
-    join_alone(talk, &b)?;
-    talk.sweep("stable", "DescribeGroups", |_| json!({"groups": [a]}))?;
-    talk.sweep("completing", "DescribeGroups", |_| json!({"groups": [b]}))?;
-    let several = json!({"groups": [a, talk.name("nowhere"), a]});
-    talk.sweep("several", "DescribeGroups", |_| several.clone())?;
-    let operations = json!({"groups": [a], "include_authorized_operations": true});
-    talk.sweep_in(3..=6, "operations", "DescribeGroups", |_| {
-        operations.clone()
-    })?;
-    talk.ask(
-        "as a consumer group",
-        "ConsumerGroupDescribe",
-        1,
-        json!({"group_ids": [a]}),
-    )?;
-    Ok(())
-}
-
-fn list(talk: &mut Talk) -> Outcome {
-    talk.only_own();
-    let topic = talk.topic("t", 1)?;
-    settle_alone(talk, &talk.name("stable"))?;
-    join_alone(talk, &talk.name("completing"))?;
-    let empty = talk.name("empty");
-    talk.quiet("OffsetCommit", 7, commit(&empty, &topic, 0, 1))?;
-    talk.sweep("all", "ListGroups", |_| json!({}))?;
-    for states in [
-        json!(["Stable"]),
-        json!(["stable"]),
-        json!(["Empty", "CompletingRebalance"]),
-        json!(["Nonsense"]),
-    ] {
-        let body = json!({ "states_filter": states });
-        talk.sweep_in(4..=5, &format!("states {states}"), "ListGroups", |_| {
-            body.clone()
-        })?;
-    }
-    for types in [
-        json!(["classic"]),
-        json!(["Classic"]),
-        json!(["consumer"]),
-        json!(["nonsense"]),
-    ] {
-        let body = json!({ "types_filter": types });
-        talk.ask(&format!("types {types}"), "ListGroups", 5, body)?;
-    }
-    Ok(())
-}
-
-fn delete(talk: &mut Talk) -> Outcome {
-    let topic = talk.topic("t", 1)?;
-    for version in talk.versions("DeleteGroups")? {
-        let (busy, empty) = (
-            talk.name(&format!("busy{version}")),
-            talk.name(&format!("empty{version}")),
-        );
-        settle_alone(talk, &busy)?;
-        talk.quiet("OffsetCommit", 7, commit(&empty, &topic, 0, 1))?;
-        let body = json!({"groups_names": [busy, empty, talk.name("nowhere"), empty]});
-        talk.ask("busy, empty, unknown", "DeleteGroups", version, body)?;
-        let body = json!({"groups_names": [empty]});
-        talk.ask("is gone", "DeleteGroups", version, body)?;
-    }
-    Ok(())
-}
-
-fn delete_offsets(talk: &mut Talk) -> Outcome {
-    let topic = talk.topic("t", 2)?;
-    let (busy, empty) = (talk.name("busy"), talk.name("empty"));
-    // The subscription of a consumer: version 0, one topic, no user data.
-    let subscribed = {
-        let name = topic.name.as_bytes();
-        let mut bytes = vec![0, 0, 0, 0, 0, 1];
-        bytes.extend((name.len() as i16).to_be_bytes());
-        bytes.extend(name);
-        bytes.extend((-1i32).to_be_bytes());
-        super::super::codec::hex(&bytes)
-    };
-    let subscribing = |member: &str| {
-        with(
-            join(&busy, member),
-            "/protocols",
-            json!([{"name": "range", "metadata": subscribed}]),
-        )
-    };
-    let asked = talk.quiet("JoinGroup", 5, subscribing(""))?;
-    let member = text(&asked, "member_id");
-    talk.quiet("JoinGroup", 5, subscribing(&member))?;
-    talk.quiet("SyncGroup", 3, sync(&busy, 1, &member, &[]))?;
-    talk.quiet("OffsetCommit", 7, commit(&empty, &topic, 0, 1))?;
-    let of = |group: &str, name: &str, partition: i32| json!({"group_id": group, "topics": [{"name": name, "partitions": [{"partition_index": partition}]}]});
-    for (case, body) in [
-        ("subscribed", of(&busy, &topic.name, 0)),
-        ("not subscribed", of(&busy, &talk.name("nowhere"), 0)),
-        ("unknown group", of(&talk.name("nowhere"), &topic.name, 0)),
-        ("no group", of("", &topic.name, 0)),
-        ("unknown topic", of(&empty, &talk.name("nowhere"), 0)),
-        ("unknown partition", of(&empty, &topic.name, 9)),
-        ("not committed", of(&empty, &topic.name, 1)),
-        ("nothing", json!({"group_id": empty, "topics": []})),
-        ("committed", of(&empty, &topic.name, 0)),
-        ("the last was deleted", of(&empty, &topic.name, 0)),
-    ] {
-        talk.ask(case, "OffsetDelete", 0, body)?;
-    }
-    talk.ask("then", "DescribeGroups", 5, json!({"groups": [empty]}))?;
     Ok(())
 }
 

@@ -12,13 +12,18 @@ mod consumer_groups;
 mod defaults;
 mod fetch;
 mod fetch_sessions;
+mod group_admin;
 mod idempotence;
 mod list_offsets;
 mod metadata;
 mod offsets;
 mod produce;
 mod security;
+mod static_members;
 mod topics;
+mod transaction_admin;
+mod transaction_errors;
+mod transaction_offsets;
 mod transactions;
 mod wire;
 
@@ -35,9 +40,7 @@ const fn script(name: &'static str, body: fn(&mut Talk) -> Outcome) -> Script {
     Script { name, body }
 }
 
-/// APIs that would end the broker, the cluster or its log in, and so are never asked.
-pub const NEVER_ASKED: &[&str] = &[];
-
+/// All scripts; their names are unique.
 pub fn all() -> Vec<Script> {
     [
         admin::SCRIPTS,
@@ -48,13 +51,18 @@ pub fn all() -> Vec<Script> {
         defaults::SCRIPTS,
         fetch::SCRIPTS,
         fetch_sessions::SCRIPTS,
+        group_admin::SCRIPTS,
         idempotence::SCRIPTS,
         list_offsets::SCRIPTS,
         metadata::SCRIPTS,
         offsets::SCRIPTS,
         produce::SCRIPTS,
         security::SCRIPTS,
+        static_members::SCRIPTS,
         topics::SCRIPTS,
+        transaction_admin::SCRIPTS,
+        transaction_errors::SCRIPTS,
+        transaction_offsets::SCRIPTS,
         transactions::SCRIPTS,
         wire::SCRIPTS,
     ]

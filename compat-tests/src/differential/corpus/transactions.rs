@@ -1,4 +1,4 @@
-//! Transactions: the coordinator's states, what partitions take and show, offsets, and KIP-664.
+//! Transactions: the coordinator's states, what partitions take and show.
 //!
 //! Clients of old talk in versions that say which partitions take part (TV1); newer ones may leave
 //! that to Produce v12 and TxnOffsetCommit v5, and are told their next epoch by EndTxn v5 (TV2).
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::batch::{Batch, TRANSACTIONAL};
 use super::super::talk::{Outcome, Talk, Topic};
-use super::bodies::{commits, fetch, fill, list_offset, nowhere, number, produce, text, with};
+use super::bodies::{fetch, fill, list_offset, number, produce, with};
 use super::{Script, script};
 
 pub const SCRIPTS: &[Script] = &[
@@ -17,33 +17,22 @@ pub const SCRIPTS: &[Script] = &[
     script("transactions/abort", abort),
     script("transactions/commit-2", commit_2),
     script("transactions/abort-2", abort_2),
-    script("transactions/add-bad", add_bad),
-    script("transactions/add-versions", add_versions),
-    script("transactions/end-bad", end_bad),
-    script("transactions/end-versions", end_versions),
     script("transactions/fencing", fencing),
-    script("transactions/produce-bad", produce_bad),
     script("transactions/isolation", isolation),
     script("transactions/interleaved", interleaved),
-    script("transactions/offsets", offsets),
-    script("transactions/offsets-2", offsets_2),
-    script("transactions/offsets-bad", offsets_bad),
-    script("transactions/describe", describe),
-    script("transactions/list", list),
-    script("transactions/markers", markers),
     script("transactions/timeout", timeout),
 ];
 
 /// A transactional producer.
 #[derive(Debug, Clone)]
-struct Producer {
-    name: String,
-    id: i64,
-    epoch: i64,
+pub(super) struct Producer {
+    pub name: String,
+    pub id: i64,
+    pub epoch: i64,
 }
 
 /// A topic whose records and markers share a segment, though years lie between them.
-fn long_topic(talk: &mut Talk, suffix: &str, partitions: i32) -> Outcome<Topic> {
+pub(super) fn long_topic(talk: &mut Talk, suffix: &str, partitions: i32) -> Outcome<Topic> {
     talk.topic_with(suffix, partitions, &[("segment.ms", "9223372036854775807")])
 }
 
@@ -51,7 +40,7 @@ fn init_body(name: &str) -> Value {
     json!({"transactional_id": name, "transaction_timeout_ms": 60_000})
 }
 
-fn producer(talk: &mut Talk, suffix: &str) -> Outcome<Producer> {
+pub(super) fn producer(talk: &mut Talk, suffix: &str) -> Outcome<Producer> {
     let name = talk.name(suffix);
     // The APIs of a transaction come together; without them there is nothing to compare.
     talk.quiet(
@@ -77,7 +66,7 @@ fn producer(talk: &mut Talk, suffix: &str) -> Outcome<Producer> {
 }
 
 /// AddPartitionsToTxn in the clients' form.
-fn add(producer: &Producer, partitions: &[(&Topic, i32)]) -> Value {
+pub(super) fn add(producer: &Producer, partitions: &[(&Topic, i32)]) -> Value {
     let topics = partitions.iter();
     let topics: Vec<_> = topics
         .map(|(topic, partition)| json!({"name": topic.name, "partitions": [partition]}))
@@ -86,13 +75,13 @@ fn add(producer: &Producer, partitions: &[(&Topic, i32)]) -> Value {
         "v3_and_below_producer_epoch": producer.epoch, "v3_and_below_topics": topics})
 }
 
-fn end(producer: &Producer, committed: bool) -> Value {
+pub(super) fn end(producer: &Producer, committed: bool) -> Value {
     json!({"transactional_id": producer.name, "producer_id": producer.id,
         "producer_epoch": producer.epoch, "committed": committed})
 }
 
 /// Produce of one transactional batch.
-fn send(producer: &Producer, topic: &Topic, sequence: i32, values: &[&str]) -> Value {
+pub(super) fn send(producer: &Producer, topic: &Topic, sequence: i32, values: &[&str]) -> Value {
     let batch = Batch::of(values).bits(TRANSACTIONAL);
     let batch = batch.producer(producer.id, producer.epoch as i16, sequence);
     with(
@@ -102,17 +91,22 @@ fn send(producer: &Producer, topic: &Topic, sequence: i32, values: &[&str]) -> V
     )
 }
 
-fn committed(topic: &Topic, offset: i64) -> Value {
+pub(super) fn committed(topic: &Topic, offset: i64) -> Value {
     with(fetch(topic, 0, offset), "/isolation_level", 1)
 }
 
 /// Ends a transaction quietly.
-fn finish(talk: &mut Talk, producer: &Producer, commits: bool, version: i16) -> Outcome<Value> {
+pub(super) fn finish(
+    talk: &mut Talk,
+    producer: &Producer,
+    commits: bool,
+    version: i16,
+) -> Outcome<Value> {
     talk.quiet("EndTxn", version, end(producer, commits))
 }
 
 /// Waits until the last stable offset is the end.
-fn settled(talk: &mut Talk, topic: &Topic, end: i64) -> Outcome {
+pub(super) fn settled(talk: &mut Talk, topic: &Topic, end: i64) -> Outcome {
     let body = with(list_offset(&topic.name, 0, -1), "/isolation_level", 1);
     talk.settle("ListOffsets", 5, body, |answer| {
         answer["topics"][0]["partitions"][0]["offset"] == end
@@ -295,136 +289,6 @@ fn second_kind(talk: &mut Talk, commits: bool) -> Outcome {
     Ok(())
 }
 
-fn add_bad(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    let nowhere = nowhere(talk);
-    let producer = producer(talk, "p")?;
-    let other = |change: fn(&mut Producer)| {
-        let mut other = producer.clone();
-        change(&mut other);
-        other
-    };
-    let unknown = Producer {
-        name: talk.name("nobody"),
-        ..producer.clone()
-    };
-    for (case, body) in [
-        ("unknown transactional id", add(&unknown, &[(&topic, 0)])),
-        (
-            "no transactional id",
-            add(&other(|p| p.name.clear()), &[(&topic, 0)]),
-        ),
-        (
-            "another producer",
-            add(&other(|p| p.id += 1_000_000), &[(&topic, 0)]),
-        ),
-        (
-            "an older epoch",
-            add(&other(|p| p.epoch -= 1), &[(&topic, 0)]),
-        ),
-        (
-            "a later epoch",
-            add(&other(|p| p.epoch += 1), &[(&topic, 0)]),
-        ),
-        ("no such topic", add(&producer, &[(&nowhere, 0)])),
-        ("no such partition", add(&producer, &[(&topic, 5)])),
-        (
-            "one there, one not",
-            add(&producer, &[(&topic, 0), (&nowhere, 0)]),
-        ),
-        ("nothing", add(&producer, &[])),
-    ] {
-        talk.sweep_in(0..=3, case, "AddPartitionsToTxn", |_| body.clone())?;
-    }
-    Ok(())
-}
-
-fn add_versions(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    for version in 0..=3 {
-        let producer = producer(talk, &format!("v{version}"))?;
-        talk.ask(
-            "takes part",
-            "AddPartitionsToTxn",
-            version,
-            add(&producer, &[(&topic, 0)]),
-        )?;
-        finish(talk, &producer, false, 1)?;
-    }
-    let producer = producer(talk, "brokers")?;
-    let of = |verify: bool, name: &str| {
-        json!({"transactions": [{"transactional_id": name, "producer_id": producer.id,
-            "producer_epoch": producer.epoch, "verify_only": verify,
-            "topics": [{"name": topic.name, "partitions": [0]}]}]})
-    };
-    for version in [4, 5] {
-        talk.ask(
-            "verified",
-            "AddPartitionsToTxn",
-            version,
-            of(true, &producer.name),
-        )?;
-        talk.ask(
-            "unknown",
-            "AddPartitionsToTxn",
-            version,
-            of(true, "nobody-at-all"),
-        )?;
-        talk.ask(
-            "none",
-            "AddPartitionsToTxn",
-            version,
-            json!({"transactions": []}),
-        )?;
-    }
-    Ok(())
-}
-
-fn end_bad(talk: &mut Talk) -> Outcome {
-    let producer = producer(talk, "p")?;
-    let other = |change: fn(&mut Producer)| {
-        let mut other = producer.clone();
-        change(&mut other);
-        other
-    };
-    let unknown = Producer {
-        name: talk.name("nobody"),
-        ..producer.clone()
-    };
-    for (case, body) in [
-        ("unknown transactional id", end(&unknown, true)),
-        ("no transactional id", end(&other(|p| p.name.clear()), true)),
-        ("another producer", end(&other(|p| p.id += 1_000_000), true)),
-        ("an older epoch", end(&other(|p| p.epoch -= 1), true)),
-        ("a later epoch", end(&other(|p| p.epoch += 1), true)),
-        ("commits nothing", end(&producer, true)),
-        ("aborts nothing", end(&producer, false)),
-    ] {
-        talk.sweep_in(0..=4, case, "EndTxn", |_| body.clone())?;
-    }
-    for (case, body) in [
-        ("unknown transactional id", end(&unknown, true)),
-        ("another producer", end(&other(|p| p.id += 1_000_000), true)),
-        ("a later epoch", end(&other(|p| p.epoch += 1), true)),
-    ] {
-        talk.ask(case, "EndTxn", 5, body)?;
-    }
-    Ok(())
-}
-
-fn end_versions(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    for version in talk.versions("EndTxn")? {
-        for commits in [true, false] {
-            let what = if commits { "commits" } else { "aborts" };
-            let producer = producer(talk, &format!("{what}{version}"))?;
-            talk.quiet("AddPartitionsToTxn", 3, add(&producer, &[(&topic, 0)]))?;
-            talk.ask(what, "EndTxn", version, end(&producer, commits))?;
-        }
-    }
-    Ok(())
-}
-
 fn fencing(talk: &mut Talk) -> Outcome {
     let topic = long_topic(talk, "t", 1)?;
     let old = producer(talk, "p")?;
@@ -486,68 +350,6 @@ fn fencing(talk: &mut Talk) -> Outcome {
     Ok(())
 }
 
-fn produce_bad(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    let producer = producer(talk, "p")?;
-    let body = || send(&producer, &topic, 0, &["a"]);
-    for version in [7, 9, 11] {
-        talk.ask("not part of it", "Produce", version, body())?;
-    }
-    let nameless = with(body(), "/transactional_id", Value::Null);
-    for version in [7, 9, 11, 12] {
-        talk.ask(
-            "without a transactional id",
-            "Produce",
-            version,
-            nameless.clone(),
-        )?;
-    }
-    talk.quiet("AddPartitionsToTxn", 3, add(&producer, &[(&topic, 0)]))?;
-    let plain = Batch::of(&["a"]).producer(producer.id, producer.epoch as i16, 0);
-    let plain = with(
-        produce(&topic, 0, plain.json()),
-        "/transactional_id",
-        producer.name.as_str(),
-    );
-    talk.ask("a plain batch in it", "Produce", 9, plain)?;
-    let other = with(body(), "/transactional_id", "nobody-at-all");
-    talk.ask("under another name", "Produce", 9, other)?;
-    talk.ask(
-        "a gap at first",
-        "Produce",
-        9,
-        send(&producer, &topic, 5, &["a"]),
-    )?;
-    let old = Producer {
-        epoch: producer.epoch - 1,
-        ..producer.clone()
-    };
-    talk.ask(
-        "an epoch of -1",
-        "Produce",
-        9,
-        send(&old, &topic, 0, &["a"]),
-    )?;
-    let later = Producer {
-        epoch: producer.epoch + 1,
-        ..producer.clone()
-    };
-    talk.ask(
-        "a later epoch",
-        "Produce",
-        9,
-        send(&later, &topic, 0, &["a"]),
-    )?;
-    let fresh = long_topic(talk, "fresh", 1)?;
-    talk.ask(
-        "newer clients, not from 0",
-        "Produce",
-        12,
-        send(&producer, &fresh, 3, &["a"]),
-    )?;
-    Ok(())
-}
-
 fn isolation(talk: &mut Talk) -> Outcome {
     let topic = long_topic(talk, "t", 1)?;
     let aborted = producer(talk, "aborted")?;
@@ -592,226 +394,6 @@ fn interleaved(talk: &mut Talk) -> Outcome {
     settled(talk, &topic, 5)?;
     talk.ask("a is aborted", "Fetch", 12, committed(&topic, 0))?;
     talk.ask("all", "Fetch", 12, fetch(&topic, 0, 0))?;
-    Ok(())
-}
-
-fn add_offsets(producer: &Producer, group: &str) -> Value {
-    json!({"transactional_id": producer.name, "producer_id": producer.id,
-        "producer_epoch": producer.epoch, "group_id": group})
-}
-
-fn commit_in(producer: &Producer, group: &str, topic: &Topic, offset: i64) -> Value {
-    json!({"transactional_id": producer.name, "group_id": group, "producer_id": producer.id,
-        "producer_epoch": producer.epoch, "topics": [{"name": topic.name, "partitions":
-            [{"partition_index": 0, "committed_offset": offset, "committed_metadata": "m"}]}]})
-}
-
-fn offsets(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    for version in 0..=4 {
-        let group = talk.name(&format!("g{version}"));
-        let producer = producer(talk, &format!("p{version}"))?;
-        talk.ask(
-            "group takes part",
-            "AddOffsetsToTxn",
-            version,
-            add_offsets(&producer, &group),
-        )?;
-        talk.ask(
-            "committed",
-            "TxnOffsetCommit",
-            version,
-            commit_in(&producer, &group, &topic, 7),
-        )?;
-        let body = commits(&group, &topic, &[0]);
-        talk.ask(
-            &format!("not yet to be seen, v{version}"),
-            "OffsetFetch",
-            7,
-            body.clone(),
-        )?;
-        let stable = with(body.clone(), "/require_stable", true);
-        talk.ask(
-            &format!("unstable, v{version}"),
-            "OffsetFetch",
-            7,
-            stable.clone(),
-        )?;
-        talk.ask(
-            &format!("unstable, v{version}"),
-            "OffsetFetch",
-            8,
-            with(commits(&group, &topic, &[0]), "/require_stable", true),
-        )?;
-        finish(talk, &producer, version != 2, 3)?;
-        let settled = |answer: &Value| answer["topics"][0]["partitions"][0]["error_code"] == 0;
-        talk.settle("OffsetFetch", 7, stable, settled)?;
-        talk.ask(&format!("then, v{version}"), "OffsetFetch", 7, body)?;
-    }
-    Ok(())
-}
-
-fn offsets_2(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    let group = talk.name("g");
-    let producer = producer(talk, "p")?;
-    talk.ask(
-        "committed",
-        "TxnOffsetCommit",
-        5,
-        commit_in(&producer, &group, &topic, 7),
-    )?;
-    let stable = with(commits(&group, &topic, &[0]), "/require_stable", true);
-    talk.ask("unstable", "OffsetFetch", 7, stable.clone())?;
-    talk.ask("ends", "EndTxn", 5, end(&producer, true))?;
-    let settled = |answer: &Value| answer["topics"][0]["partitions"][0]["error_code"] == 0;
-    talk.until("then", "OffsetFetch", 7, stable, settled)?;
-    let old = commit_in(&producer, &group, &topic, 8);
-    talk.ask("in the old epoch", "TxnOffsetCommit", 5, old)?;
-    Ok(())
-}
-
-fn offsets_bad(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    let group = talk.name("g");
-    let producer = producer(talk, "p")?;
-    let other = |change: fn(&mut Producer)| {
-        let mut other = producer.clone();
-        change(&mut other);
-        other
-    };
-    let unknown = Producer {
-        name: talk.name("nobody"),
-        ..producer.clone()
-    };
-    for (case, body) in [
-        ("unknown transactional id", add_offsets(&unknown, &group)),
-        (
-            "another producer",
-            add_offsets(&other(|p| p.id += 1_000_000), &group),
-        ),
-        (
-            "a later epoch",
-            add_offsets(&other(|p| p.epoch += 1), &group),
-        ),
-        ("no group", add_offsets(&producer, "")),
-    ] {
-        talk.sweep_in(0..=4, case, "AddOffsetsToTxn", |_| body.clone())?;
-    }
-    let good = || commit_in(&producer, &group, &topic, 7);
-    for (case, body) in [
-        ("not part of it", good()),
-        ("no group", with(good(), "/group_id", "")),
-        (
-            "a member of nothing",
-            with(with(good(), "/member_id", "m"), "/generation_id", 4),
-        ),
-        (
-            "no such topic",
-            commit_in(&producer, &group, &nowhere(talk), 7),
-        ),
-        ("no topics", with(good(), "/topics", json!([]))),
-        (
-            "metadata too long",
-            with(
-                good(),
-                "/topics/0/partitions/0/committed_metadata",
-                "m".repeat(5000),
-            ),
-        ),
-    ] {
-        talk.sweep_in(0..=4, case, "TxnOffsetCommit", |_| body.clone())?;
-    }
-    Ok(())
-}
-
-fn describe(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 1)?;
-    let producer = producer(talk, "p")?;
-    let of = |names: Vec<String>| json!({ "transactional_ids": names });
-    let api = "DescribeTransactions";
-    talk.ask("empty", api, 0, of(vec![producer.name.clone()]))?;
-    talk.quiet("AddPartitionsToTxn", 3, add(&producer, &[(&topic, 0)]))?;
-    talk.quiet("Produce", 9, send(&producer, &topic, 0, &["a"]))?;
-    let several = of(vec![
-        producer.name.clone(),
-        talk.name("nobody"),
-        String::new(),
-    ]);
-    talk.ask("open, unknown, none", api, 0, several)?;
-    talk.ask("nothing", api, 0, of(vec![]))?;
-    let asked = json!({"topics": [{"name": topic.name, "partition_indexes": [0]}]});
-    talk.ask("its partition", "DescribeProducers", 0, asked)?;
-    finish(talk, &producer, true, 3)?;
-    settled(talk, &topic, 2)?;
-    let done = |answer: &Value| {
-        text(&answer["transaction_states"][0], "transaction_state") == "CompleteCommit"
-    };
-    talk.until("committed", api, 0, of(vec![producer.name.clone()]), done)?;
-    Ok(())
-}
-
-fn list(talk: &mut Talk) -> Outcome {
-    talk.only_own();
-    let topic = long_topic(talk, "t", 1)?;
-    producer(talk, "empty")?;
-    let open = producer(talk, "open")?;
-    talk.quiet("AddPartitionsToTxn", 3, add(&open, &[(&topic, 0)]))?;
-    talk.sweep("all", "ListTransactions", |_| json!({}))?;
-    for (case, body) in [
-        ("open", json!({"state_filters": ["Ongoing"]})),
-        ("no such state", json!({"state_filters": ["Nonsense"]})),
-        ("by producer", json!({"producer_id_filters": [open.id]})),
-        (
-            "by another producer",
-            json!({"producer_id_filters": [open.id + 1_000_000]}),
-        ),
-    ] {
-        talk.sweep(case, "ListTransactions", |_| body.clone())?;
-    }
-    talk.sweep_in(
-        1..=2,
-        "for long",
-        "ListTransactions",
-        |_| json!({"duration_filter": 3_600_000}),
-    )?;
-    talk.sweep_in(
-        1..=2,
-        "for any time",
-        "ListTransactions",
-        |_| json!({"duration_filter": 0}),
-    )?;
-    for (case, pattern) in [
-        ("named", ".*open"),
-        ("not named", "zzz.*"),
-        ("a bad pattern", "("),
-        ("an empty pattern", ""),
-    ] {
-        let body = json!({ "transactional_id_pattern": pattern });
-        talk.ask(case, "ListTransactions", 2, body)?;
-    }
-    Ok(())
-}
-
-fn markers(talk: &mut Talk) -> Outcome {
-    let topic = long_topic(talk, "t", 2)?;
-    let of = |id: i64, epoch: i16, topic: &Topic, partition: i32| {
-        json!({"markers": [{"producer_id": id, "producer_epoch": epoch, "transaction_result": false,
-            "topics": [{"name": topic.name, "partition_indexes": [partition]}], "coordinator_epoch": 0}]})
-    };
-    let body = of(8_000_001, 0, &nowhere(talk), 0);
-    talk.sweep("no such topic", "WriteTxnMarkers", |_| body.clone())?;
-    talk.sweep("no such partition", "WriteTxnMarkers", |_| {
-        of(8_000_001, 0, &topic, 9)
-    })?;
-    talk.sweep("none", "WriteTxnMarkers", |_| json!({"markers": []}))?;
-    // What `kafka-transactions abort` does to a transaction that hangs.
-    let hanging = producer(talk, "hanging")?;
-    talk.quiet("AddPartitionsToTxn", 3, add(&hanging, &[(&topic, 0)]))?;
-    talk.quiet("Produce", 9, send(&hanging, &topic, 0, &["a"]))?;
-    let body = of(hanging.id, hanging.epoch as i16, &topic, 0);
-    talk.ask("aborted by hand", "WriteTxnMarkers", 1, body)?;
-    talk.ask("then", "Fetch", 12, committed(&topic, 0))?;
     Ok(())
 }
 

@@ -207,6 +207,8 @@ fn bodies(talk: &mut Talk) -> Outcome {
 }
 
 fn counts(talk: &mut Talk) -> Outcome {
+    // Any count below zero is null for Kafka, which asks Metadata for all topics.
+    talk.only_own();
     for count in [-2, 1, 1_000, i32::MAX] {
         let bytes = frame(METADATA, 1, &[&count.to_be_bytes()]);
         talk.raw(

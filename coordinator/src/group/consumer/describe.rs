@@ -45,7 +45,15 @@ fn describe_member(
         epoch: member.current.epoch,
         topics: metadata.topics.clone(),
         regex: metadata.regex.clone(),
-        assigned: named(&member.current.assigned, image),
+        // What it is to give up is still its own.
+        assigned: named(
+            &member
+                .current
+                .assigned
+                .clone()
+                .plus(&member.current.revoking),
+            image,
+        ),
         target: named(target, image),
         is_classic: member.is_classic(),
     }

@@ -26,9 +26,13 @@ impl ConsumerGroup {
         &self,
         member_id: &str,
         epoch: i32,
+        knows_epochs: bool,
     ) -> Result<(), GroupError> {
         if epoch < 0 && !self.has_members() {
             return Ok(());
+        }
+        if !knows_epochs && !self.known(member_id)?.is_classic() {
+            return Err(GroupError::NeedsEpochs);
         }
         self.validate_epoch(member_id, epoch)
     }

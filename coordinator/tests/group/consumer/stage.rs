@@ -318,6 +318,7 @@ impl Stage {
                 }],
             }),
             "commit" => GroupCommand::CommitOffsets(CommitOffsets {
+                knows_epochs: true,
                 group,
                 member: MemberRef {
                     member_id: self.ids.get(&who).cloned().unwrap_or(who),

@@ -89,7 +89,7 @@ fn what_is_refused_and_with_which_code() {
         ("nothing", Bytes::new(), &[], 9, ErrorCode::InvalidRecord),
         ("two batches", two.into(), &[], 9, ErrorCode::InvalidRecord),
         ("magic 1", old, &[], 9, ErrorCode::InvalidRecord),
-        ("cut", good.slice(..99), &[], 9, ErrorCode::CorruptMessage),
+        ("cut", good.slice(..99), &[], 9, ErrorCode::InvalidRecord),
         ("crc", bad_crc.into(), &[], 9, ErrorCode::CorruptMessage),
         (
             "count",

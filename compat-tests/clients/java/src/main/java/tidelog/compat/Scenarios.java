@@ -53,6 +53,7 @@ final class Scenarios {
             case "group" -> group();
             case "admin" -> new AdminScenario(this).run();
             case "transactions" -> new TransactionScenario(this).run();
+            case "soak" -> new Soak(bootstrap, argument).run();
             default -> throw new IllegalArgumentException("no scenario " + scenario);
         }
     }
