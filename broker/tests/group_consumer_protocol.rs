@@ -468,7 +468,6 @@ async fn offsets_are_committed_and_fetched_in_the_epoch_of_the_member() {
 
 /// Kafka's `ConsumerGroup.validateOffsetCommit`: the codes about epochs begin with version 9.
 #[tokio::test]
-#[ignore = "defect: a commit of version 8 by a member of the new protocol is accepted"]
 async fn members_of_the_new_protocol_commit_in_version_9() {
     let (broker, _, _) = broker(&[]).await;
     let mut one = Consumer::connect(&broker, "g", "one").await;

@@ -7,6 +7,8 @@
 //! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
 //! runs every story against that instead.
 //!
+//! [`differential`] asks what no client would, and compares with what Apache Kafka answered.
+//!
 //! Nothing is skipped silently: a missing toolchain fails the test that needs it.
 
 pub mod advertised;

@@ -33,6 +33,7 @@ fn from_apache_kafka() {
     moves(source).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+#[expect(clippy::print_stdout, reason = "the story of a run is for people")]
 fn moves(mut source: Broker) -> Result<()> {
     let mut target = Broker::start_tidelog()?;
     let home = tempfile::tempdir()?;

@@ -47,7 +47,8 @@ fn three_families_survive_a_bad_time() {
     judge(world, seed);
 }
 
-/// The broker dies before, at and after each request a transaction is made of.
+/// The broker dies before, at and after each request a transaction is made of: killed here, without power
+/// there.
 #[test]
 fn exactly_once_wherever_a_transaction_stops() {
     let (seed, mut random) = seed();
@@ -57,29 +58,28 @@ fn exactly_once_wherever_a_transaction_stops() {
         true => &[Blow::Kill, Blow::PowerCut],
         false => &[Blow::Kill],
     };
-    for (name, api_key) in STEPS {
-        for moment in MOMENTS {
-            for kind in kinds {
-                let told = world.proxy().trap(api_key, moment);
-                if api_key == INIT_PRODUCER_ID {
-                    // Producers present themselves once: a new life it takes.
-                    let client = Blow::KillClient(random.random_range(0..FAMILIES.len()));
-                    strike(&mut world, client, &mut random, seed);
-                }
-                if told.recv_timeout(STEP_WAIT).is_err() {
-                    println!("nobody sent {name}: not stopped there");
-                    continue;
-                }
-                if moment == Moment::Passed {
-                    // Wherever in its work the broker is by then.
-                    std::thread::sleep(Duration::from_micros(random.random_range(0..4000)));
-                }
-                let blow = kind(Duration::ZERO);
-                println!("{name} {moment:?}: {blow:?}");
-                strike(&mut world, blow, &mut random, seed);
-                std::thread::sleep(Duration::from_millis(random.random_range(500..1500)));
-            }
+    let stops = STEPS
+        .into_iter()
+        .flat_map(|step| MOMENTS.map(|moment| (step, moment)));
+    for (((name, api_key), moment), kind) in stops.zip(kinds.iter().cycle()) {
+        let told = world.proxy().trap(api_key, moment);
+        if api_key == INIT_PRODUCER_ID {
+            // Producers present themselves once: a new life it takes.
+            let client = Blow::KillClient(random.random_range(0..FAMILIES.len()));
+            strike(&mut world, client, &mut random, seed);
         }
+        if told.recv_timeout(STEP_WAIT).is_err() {
+            println!("nobody sent {name}: not stopped there");
+            continue;
+        }
+        if moment == Moment::Passed {
+            // Wherever in its work the broker is by then.
+            std::thread::sleep(Duration::from_micros(random.random_range(0..4000)));
+        }
+        let blow = kind(Duration::ZERO);
+        println!("{name} {moment:?}: {blow:?}");
+        strike(&mut world, blow, &mut random, seed);
+        std::thread::sleep(Duration::from_millis(random.random_range(500..1500)));
     }
     judge(world, seed);
 }

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
-use super::ledger::{Charge, Ledger};
+use super::ledger::{Charge, Ledger, Place};
 
 /// First size of a frame's buffer; most requests fit.
 const START_BYTES: usize = 16 * 1024;
@@ -81,10 +81,15 @@ impl FrameReader {
 
     async fn content(&self, socket: &mut OwnedReadHalf, size: usize) -> Result<Bytes, FrameError> {
         let start = size.min(START_BYTES);
+        let place = match size > LARGE_BYTES {
+            true => Some(self.ledger.place(size).await),
+            false => None,
+        };
         let charge = self.ledger.reserve(start).await;
         let mut frame = Frame {
             bytes: Vec::with_capacity(start),
             charge,
+            _place: place,
         };
         while frame.bytes.len() < size {
             frame.make_room(size).await;
@@ -104,6 +109,7 @@ impl FrameReader {
 struct Frame {
     bytes: Vec<u8>,
     charge: Charge,
+    _place: Option<Place>,
 }
 
 impl Frame {
@@ -112,9 +118,6 @@ impl Frame {
         let len = self.bytes.len();
         if len < self.bytes.capacity() {
             return;
-        }
-        if len * 4 > LARGE_BYTES {
-            self.charge.share_large(size).await;
         }
         let more = (len * 4).min(size) - len;
         self.charge.grow(more).await;

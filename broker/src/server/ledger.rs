@@ -8,8 +8,9 @@
 //! for each other. One of them at a time may therefore overdraw ([`Charge::grow`]): at most
 //! one largest frame is held beyond the budget, and one frame can always be completed.
 //!
-//! Large frames share half of the budget ([`Charge::share_large`]): whoever sends a few of them
-//! slowly keeps others like it waiting, but nobody with frames of usual size.
+//! Large frames share half of the budget ([`Ledger::place`]): whoever sends a few of them slowly keeps
+//! others like it waiting, but nobody with frames of usual size. The place is taken before the first
+//! byte is charged: one that waits for a place holds nothing that another could wait for.
 
 use std::sync::Arc;
 
@@ -30,7 +31,12 @@ pub struct Charge {
     ledger: Arc<Ledger>,
     permit: Option<OwnedSemaphorePermit>,
     overdraft: Option<OwnedSemaphorePermit>,
-    large: Option<OwnedSemaphorePermit>,
+}
+
+/// A place among the large ones, given back on drop.
+#[derive(Debug)]
+pub struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Ledger {
@@ -66,7 +72,19 @@ impl Ledger {
             ledger: Arc::clone(self),
             permit,
             overdraft: None,
-            large: None,
+        }
+    }
+
+    /// Waits for a place among the large ones, of `bytes` bytes; more than there is room for takes all
+    /// of it. Take it before any charge.
+    pub async fn place(&self, bytes: usize) -> Place {
+        let room = self.budget_bytes.div_ceil(2);
+        let large = Arc::clone(&self.large);
+        let permit = large
+            .acquire_many_owned(self.permits(bytes.min(room)))
+            .await;
+        Place {
+            _permit: permit.ok(),
         }
     }
 
@@ -80,7 +98,6 @@ impl Ledger {
             ledger: Arc::clone(self),
             permit: Some(permit),
             overdraft: None,
-            large: None,
         })
     }
 
@@ -90,17 +107,6 @@ impl Ledger {
 }
 
 impl Charge {
-    /// Waits for a place among the large ones, of `bytes` bytes when it is complete; more than there
-    /// is room for takes all of it. Once is enough.
-    pub async fn share_large(&mut self, bytes: usize) {
-        if self.large.is_none() {
-            let room = self.ledger.budget_bytes.div_ceil(2);
-            let permits = self.ledger.permits(bytes.min(room));
-            let large = Arc::clone(&self.ledger.large);
-            self.large = large.acquire_many_owned(permits).await.ok();
-        }
-    }
-
     /// Waits for `bytes` more. If the budget is spent, the first to ask overdraws and need not wait
     /// any more until its charge ends; the others wait for the budget or for their turn.
     pub async fn grow(&mut self, bytes: usize) {
@@ -163,14 +169,11 @@ mod tests {
     #[tokio::test]
     async fn large_ones_wait_for_each_other_only() {
         let ledger = Ledger::new(100);
-        let mut first = ledger.reserve(1).await;
-        let mut second = ledger.reserve(1).await;
-        first.share_large(40).await;
-        first.share_large(40).now_or_never().expect("only once");
-        assert!(second.share_large(20).now_or_never().is_none());
-        ledger.reserve(90).now_or_never().expect("not a large one");
+        let first = ledger.place(40).await;
+        assert!(ledger.place(20).now_or_never().is_none());
+        ledger.reserve(100).now_or_never().expect("not a large one");
         drop(first);
-        second.share_large(500).await;
+        ledger.place(500).now_or_never().expect("the whole room");
     }
 
     #[tokio::test]

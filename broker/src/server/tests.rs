@@ -254,6 +254,34 @@ async fn a_full_broker_accepts_again_when_a_connection_ends() {
     assert_eq!(reply(&mut second).await, Some((1, 1)));
 }
 
+/// Whoever waits for memory holds none: large frames that stay half-sent stop nobody for good.
+#[tokio::test]
+async fn half_sent_large_frames_do_not_wedge() {
+    let set = [
+        "tidelog.memory.budget.bytes=16777216",
+        "socket.request.max.bytes=16777216",
+    ];
+    let (broker, address, _) = broker(&set).await;
+    let part = vec![0; 6 << 20];
+    let half = |size: i32| {
+        let part = part.clone();
+        async move {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(&size.to_be_bytes()).await.unwrap();
+            // Not all of it may be taken.
+            let _ = timeout(Duration::from_millis(300), socket.write_all(&part)).await;
+            socket
+        }
+    };
+    let sockets = futures::future::join_all((0..12).map(|_| half(12 << 20))).await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let ask = request(METADATA, 1, &1u32.to_be_bytes());
+    socket.write_all(&ask).await.unwrap();
+    assert_eq!(reply(&mut socket).await, Some((1, 1)), "a usual request");
+    drop(sockets);
+    until("given back", || broker.ledger().used_bytes() == 0).await;
+}
+
 #[tokio::test]
 async fn a_spent_budget_slows_and_an_announced_size_costs_nothing() {
     let set = [

@@ -9,6 +9,7 @@
 //! | Empty | fenced | aborts nothing | fenced | invalid |
 //! | CompleteAbort | done | aborts nothing | invalid | invalid |
 //! | CompleteCommit | invalid | aborts nothing | done | invalid |
+//! | Prepare… | its own: wait; else invalid | wait | its own: wait; else invalid | wait |
 //!
 //! Before version 2 the epoch must be the present one, Complete states answer their own outcome
 //! again, and nothing can be aborted that was not begun. Source: KIP-890, KIP-98.
@@ -127,6 +128,10 @@ fn judge_by_epoch(present: &Transaction, end: &EndTxn) -> Result<Verdict, TxnErr
     let present_epoch = end.producer.epoch == epoch;
     let valid = match present.state {
         TxnState::Empty | TxnState::Ongoing => present_epoch,
+        // The next one came before the markers of the last were written: it has to wait.
+        TxnState::PrepareCommit | TxnState::PrepareAbort if present_epoch => {
+            return Err(TxnError::Concurrent);
+        }
         TxnState::PrepareCommit | TxnState::PrepareAbort => repeated && !at_overflow,
         TxnState::CompleteCommit | TxnState::CompleteAbort => repeated || present_epoch,
     };

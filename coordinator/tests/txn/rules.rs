@@ -38,7 +38,7 @@ fn in_version_2_every_end_raises_the_epoch() {
         0  add tx 1:0 t/0 v2              | write tx Ongoing 1:0 [t/0] ; ok
         0  commit tx 1:0 v2               | write tx PrepareCommit 1:1 [t/0] ; 1:1 ; work: commit tx 1:1 [t/0]
         0  commit tx 1:0 v2               | Concurrent
-        0  commit tx 1:1 v2               | Fenced
+        0  commit tx 1:1 v2               | Concurrent
         0  add tx 1:1 t/0 v2              | Concurrent
         0  written tx 1:0 t/0             | noted
         0  written tx 1:1 t/0             | write tx CompleteCommit 1:1 ; noted

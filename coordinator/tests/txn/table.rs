@@ -123,11 +123,11 @@ fn end_in_version_2() {
     let abort = "write tx PrepareAbort 5:4 [t/0] ; 5:4";
     check(
         "commit tx 5:3 v2",
-        [MISMATCH, INVALID, commit, FENCED, FENCED, INVALID, INVALID],
+        [MISMATCH, INVALID, commit, LATER, LATER, INVALID, INVALID],
     );
     check(
         "abort tx 5:3 v2",
-        [MISMATCH, EMPTIED, abort, FENCED, FENCED, EMPTIED, EMPTIED],
+        [MISMATCH, EMPTIED, abort, LATER, LATER, EMPTIED, EMPTIED],
     );
     check(
         "commit tx 5:2 v2",

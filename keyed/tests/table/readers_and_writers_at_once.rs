@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidelog_keyed::{
-    CatchUpError, Change, EngineError, EngineStore, FjallOptions, FjallStore, KeyEngine,
+    CatchUpError, Change, Chunk, EngineError, EngineStore, FjallOptions, FjallStore, KeyEngine,
     KeySnapshot, KeyedTable, TableOptions,
 };
 use tidelog_records::BatchBuilder;

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use tidelog_keyed::{
-    CatchUpError, EngineStore, FjallOptions, FjallStore, FoldError, Folded, Home, KEY_BYTES_MAX,
-    KeyedTable, Start, TableOptions, Unfit, open,
+    CatchUpError, Chunk, EngineStore, FjallOptions, FjallStore, FoldError, Folded, Home,
+    KEY_BYTES_MAX, KeyedTable, Start, TableOptions, Unfit, open,
 };
 use tidelog_records::BatchBuilder;
 use tidelog_storage::disk::{Disk, SimDisk};

@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidelog_keyed::checkpoint::{self, CheckpointMeta};
-use tidelog_keyed::{Change, Home, KeyedTable, Lookup, Opened, Row, Start, TableOptions, open};
+use tidelog_keyed::{
+    Change, Chunk, Home, KeyedTable, Lookup, Opened, Row, Start, TableOptions, open,
+};
 use tidelog_records::{BatchBuilder, BatchHeader, Codec};
 use tidelog_storage::disk::{Disk, SimDisk};
 use tidelog_storage::ids::{Offset, PartitionId, TopicId};

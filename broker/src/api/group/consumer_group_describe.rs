@@ -78,6 +78,8 @@ fn member(member: DescribedConsumer, version: i16) -> Member {
         true => CLASSIC_TYPE,
         false => CONSUMER_TYPE,
     };
+    // Kafka's own text for none is empty.
+    let regex = StrBytes::from_string(member.regex.unwrap_or_default());
     Member::default()
         .with_member_id(StrBytes::from_string(member.member_id))
         .with_instance_id(member.instance_id.map(StrBytes::from_string))
@@ -90,10 +92,7 @@ fn member(member: DescribedConsumer, version: i16) -> Member {
                 .map(|name| StrBytes::from_string(name).into())
                 .collect(),
         )
-        // Kafka's own text for none is empty.
-        .with_subscribed_topic_regex(
-            Some(member.regex.unwrap_or_default()).map(StrBytes::from_string),
-        )
+        .with_subscribed_topic_regex(Some(regex))
         .with_assignment(assignment(member.assigned))
         .with_target_assignment(assignment(member.target))
         .with_member_type(kind)

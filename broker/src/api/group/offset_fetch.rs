@@ -151,12 +151,17 @@ async fn fetch_group(
         }),
     };
     let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id);
-    let member_id = group.member_id.map(|id| id.to_string()).unwrap_or_default();
-    if (!member_id.is_empty() || group.member_epoch >= 0)
+    // Without a member id and an epoch it is an outsider's.
+    let member_id = group.member_id.map(|id| id.to_string());
+    if (member_id.is_some() || group.member_epoch >= 0)
         && let Err(error) = ctx
             .broker
             .groups()
-            .check_epoch(fetch.group.clone(), member_id, group.member_epoch)
+            .check_epoch(
+                fetch.group.clone(),
+                member_id.unwrap_or_default(),
+                group.member_epoch,
+            )
             .await
     {
         return response.with_error_code(ErrorCode::from(error).code());

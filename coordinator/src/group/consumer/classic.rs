@@ -83,12 +83,12 @@ impl Groups {
         if !draft.group().accepts_classic(join) {
             return Err(GroupError::InconsistentProtocol);
         }
-        let metadata = join.protocols.first().map(|(_, metadata)| metadata);
-        let subscription = metadata.and_then(|bytes| Subscription::decode(bytes).ok());
-        let subscription = subscription.ok_or(GroupError::InconsistentProtocol)?;
         if join.member_id.is_empty() && join.instance_id.is_none() && join.require_known_member_id {
             return Err(self.promise_id(draft.group(), join, turn));
         }
+        let metadata = join.protocols.first().map(|(_, metadata)| metadata);
+        let subscription = metadata.and_then(|bytes| Subscription::decode(bytes).ok());
+        let subscription = subscription.ok_or(GroupError::InconsistentProtocol)?;
         if join.instance_id.is_none() && !self.may_join_as(draft.group(), join, turn) {
             return Err(GroupError::UnknownMember);
         }

@@ -30,7 +30,7 @@ fn partitions_move_when_their_owner_has_let_go() {
         1  describe                     | Reconciling 2/2 uniform a e1 [t:0,1,2,3]→[t:0,1], b e2 []→[t:2,3]
         2  beat b                       | b: e2
         3  beat a                       | a: e1 [t:0,1]
-        3  describe                     | Reconciling 2/2 uniform a e1 [t:0,1]→[t:0,1], b e2 []→[t:2,3]
+        3  describe                     | Reconciling 2/2 uniform a e1 [t:0,1,2,3]→[t:0,1], b e2 []→[t:2,3]
         4  beat a own=t:0,1,2           | a: e1
         5  beat b own=                  | b: e2
         6  beat a own=t:0,1             | a: e2
