@@ -21,7 +21,7 @@ pub const COLUMNS: [(&str, &str); 20] = [
     ("channel", "string"),
     ("device", "string"),
     ("coupon", "string"),
-    ("gift", "boolean"),
+    ("gift", "bool"),
     ("discount", "double"),
     ("tax", "double"),
     ("note", "string"),

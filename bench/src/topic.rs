@@ -48,11 +48,12 @@ pub fn ensure_with(
         .with_topics(vec![wanted])
         .with_timeout_ms(30_000);
     let answer = connection.call(CREATE_TOPICS_VERSION, &request)?;
-    let code = answer.topics.first().map_or(0, |topic| topic.error_code);
+    let made = answer.topics.into_iter().next().unwrap_or_default();
+    let (code, said) = (made.error_code, made.error_message.unwrap_or_default());
     let exists = ErrorCode::TopicAlreadyExists.code();
     ensure!(
         code == 0 || code == exists,
-        "creating {topic}: error code {code}"
+        "creating {topic}: error code {code}: {said}"
     );
 
     let all: Vec<_> = (0..partitions).collect();
