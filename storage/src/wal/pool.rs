@@ -224,6 +224,17 @@ impl WalPool {
         if !within && !may_exceed {
             return Err(TakeError::Budget);
         }
+        match self.create(files, len) {
+            // A note, without which nothing starts, goes into the smallest file there is.
+            Err(TakeError::NoSpace(_)) if budget == Budget::Exceed => {
+                let len = min_len.max(1).next_multiple_of(BLOCK as u64);
+                self.create(files, len)
+            }
+            made => made,
+        }
+    }
+
+    fn create(&self, files: &mut Files, len: u64) -> Result<Spare, TakeError> {
         let spare = Spare {
             name: format!("{:08}.wal", files.next_name),
             len,

@@ -71,3 +71,22 @@ fn a_file_of_slots_that_were_cut_off_goes_and_moves_no_low_slot() {
     assert_eq!(pool.drain(3), 2);
     drop(next);
 }
+
+#[test]
+fn on_a_full_disk_a_note_goes_into_a_small_file() {
+    let disk = SimDisk::new();
+    let pool = pool(&disk);
+    disk.set_capacity(Some(2 * BLOCK as u64));
+    let refused = pool.take(BLOCK as u64, 0, Budget::Keep);
+    assert!(matches!(refused, Err(TakeError::NoSpace(_))));
+    let small = pool.take(100, 0, Budget::Exceed).expect("room for a note");
+    assert_eq!(small.len, BLOCK as u64);
+
+    // It is not kept for records.
+    disk.set_capacity(None);
+    let next = write(&pool, 1, 2);
+    drop(small);
+    assert_eq!(pool.drain(2), 1);
+    pool.low_slot_is_durable(2);
+    assert_eq!(names(&disk), [next.name.as_str()]);
+}
