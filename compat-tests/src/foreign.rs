@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::{advertised, workspace};
+use crate::workspace;
 
 /// Seconds for one scenario; the first one of a family may download its libraries.
 const SCENARIO_SECONDS: &str = "300";
@@ -167,22 +167,6 @@ impl Client {
             .output()
             .with_context(|| format!("running {}", self.program))?;
         Ok(Verdict::of(output))
-    }
-
-    /// Like [`Client::expect`] where the broker serves these APIs; says so where it does not, which is
-    /// for what is still being built.
-    #[expect(clippy::print_stdout, reason = "the tests' own report")]
-    #[track_caller]
-    pub fn expect_once_served(&self, bootstrap: &str, apis: &[i16], scenarios: &[&str]) {
-        let missing = advertised::missing(bootstrap, apis).expect("ApiVersions");
-        if missing.is_empty() {
-            self.expect(bootstrap, scenarios);
-        } else {
-            println!(
-                "{} was not asked {scenarios:?}: APIs {missing:?} are not served",
-                self.name
-            );
-        }
     }
 
     /// Runs scenarios one after another; panics with all the client said at the first that fails.

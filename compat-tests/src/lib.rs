@@ -1,7 +1,7 @@
 //! Runs the real `tidelog` binary against clients nobody here wrote.
 //!
 //! [`broker`] starts, kills and restarts a broker; [`foreign`] runs one scenario of one client program
-//! from `clients/` against it; [`advertised`] asks a broker what it serves;
+//! from `clients/` against it;
 //! [`power`] is a disk whose power can be cut; [`soak`] gives broker and clients a bad time and [`history`]
 //! judges what they wrote down of it. A story file under `tests/` joins the two. The clients' verdict is
 //! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
@@ -11,7 +11,6 @@
 //!
 //! Nothing is skipped silently: a missing toolchain fails the test that needs it.
 
-pub mod advertised;
 pub mod broker;
 pub mod differential;
 pub mod foreign;
