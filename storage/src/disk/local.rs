@@ -5,12 +5,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::Advice;
 
 use super::{BLOCK, Disk, DiskFile, WriteMode};
 
@@ -78,15 +75,6 @@ impl DiskFile for LocalFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
-    }
-
-    fn will_need(&self, pos: u64, len: u64) {
-        // Nothing would mean everything.
-        let Some(len) = NonZeroU64::new(len) else {
-            return;
-        };
-        // Only advice: without it the next read takes longer.
-        let _ = rustix::fs::fadvise(&self.0, pos, Some(len), Advice::WillNeed);
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -33,9 +33,6 @@ pub trait DiskFile: Send + Sync {
     /// Makes all bytes written so far durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
 
-    /// Says that these bytes will probably be read next. Never waits, and need not do anything.
-    fn will_need(&self, _pos: u64, _len: u64) {}
-
     /// Present length.
     fn len(&self) -> io::Result<u64>;
 

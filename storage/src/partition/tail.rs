@@ -241,9 +241,6 @@ impl Span {
         let mut bytes = vec![0; self.len as usize];
         let pos = self.slot.pos + u64::from(self.pos);
         self.slot.file.read_exact_at(&mut bytes, pos)?;
-        // Whoever reads so far back goes on from here, while this is on its way to him.
-        let len = u64::from(self.len);
-        self.slot.file.will_need(pos + len, len);
         Ok(bytes.into())
     }
 }

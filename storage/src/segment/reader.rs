@@ -28,10 +28,7 @@ pub struct FileRange {
 impl FileRange {
     /// Reads all of it. Nothing is checked here: each batch carries its producer's crc.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let bytes = read_vec(&*self.file, self.pos, self.len)?;
-        // The reader goes on from here, while this is on its way to him.
-        self.file.will_need(self.pos + self.len, self.len);
-        Ok(bytes)
+        read_vec(&*self.file, self.pos, self.len)
     }
 }
 

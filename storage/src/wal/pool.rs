@@ -49,12 +49,6 @@ impl WalFile {
         self.reader.read_exact_at(buf, pos)
     }
 
-    /// See [`DiskFile::will_need`].
-    pub fn will_need(&self, pos: u64, len: u64) {
-        self.reader
-            .will_need(pos, len.min(self.len.saturating_sub(pos)));
-    }
-
     pub(super) fn write_slot(&self, number: u64, bytes: &[u8], pos: u64) -> io::Result<()> {
         self.writer.write_all_at(bytes, pos)?;
         self.last_slot.store(number, Ordering::Release);
