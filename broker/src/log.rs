@@ -14,7 +14,7 @@ use tidelog_records::control::TxnMarker;
 use tidelog_storage::ids::{PartitionId, TopicId};
 use tidelog_storage::{
     Ack, Append, AppendError, AppendSink, Appended, Engine, MarkerRule, Origin, Partition,
-    ReadError, ReadPlan, Refusal, Request, Watch,
+    ReadError, ReadPlan, Refusal, Request, Watch, marker_batch,
 };
 use tokio::sync::{Notify, Semaphore, oneshot};
 use uuid::Uuid;
@@ -39,10 +39,7 @@ impl NewBatch {
         (marker, rule): (TxnMarker, MarkerRule),
         now_ms: i64,
     ) -> Self {
-        let bytes = marker
-            .to_batch(producer.id, producer.epoch, 0, 0, now_ms)
-            .expect("one small record fits in a batch");
-        let header = BatchHeader::read(&bytes).expect("a batch begins with its header");
+        let (bytes, header) = marker_batch(marker, producer.id, producer.epoch, now_ms);
         Self {
             partition,
             bytes,

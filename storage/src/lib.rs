@@ -58,7 +58,7 @@ pub use producers::{
     MarkerRule, SequenceError, Terms, TransactionError, Verification, VerificationGuard,
 };
 pub use recovery::{OpenError, Opened, Report, open};
-pub use request::{EndTransaction, ImportError, Origin, Refusal, Request};
+pub use request::{EndTransaction, ImportError, Origin, Refusal, Request, marker_batch};
 pub use segment::arrow_schema_message;
 pub use store::{FlushMode, FreshId, Options, Store};
 pub use wal::{WalOptions, WalSyncer};

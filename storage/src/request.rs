@@ -101,13 +101,24 @@ impl From<Append> for Request {
     }
 }
 
+/// The control batch of a marker, to be appended as [`Origin::Marker`].
+pub fn marker_batch(
+    marker: TxnMarker,
+    producer_id: i64,
+    producer_epoch: i16,
+    now: Timestamp,
+) -> (Bytes, BatchHeader) {
+    let batch = marker
+        .to_batch(producer_id, producer_epoch, 0, 0, now)
+        .expect("one small record fits in a batch");
+    let header = BatchHeader::read(&batch).expect("a batch begins with its header");
+    (batch, header)
+}
+
 impl From<EndTransaction> for Request {
     fn from(end: EndTransaction) -> Self {
         let EndTransaction { marker, rule, .. } = end;
-        let batch = marker
-            .to_batch(end.producer_id, end.producer_epoch, 0, 0, end.now)
-            .expect("one small record fits in a batch");
-        let header = BatchHeader::read(&batch).expect("a batch begins with its header");
+        let (batch, header) = marker_batch(marker, end.producer_id, end.producer_epoch, end.now);
         let append = Append {
             partition: end.partition,
             batch,

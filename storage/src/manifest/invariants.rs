@@ -1,6 +1,8 @@
 //! What is true of every version of every partition. Each check is a predicate with a name; all
 //! run before a record is written and after it is read.
 
+use std::ops::Range;
+
 use crate::checkpoint::KEPT;
 use crate::ids::Offset;
 use crate::segment::FileId;
@@ -141,30 +143,44 @@ fn marks_are_in_bounds(manifest: &PartitionManifest) -> Result<(), Violation> {
 
 fn segments_are_well_formed(manifest: &PartitionManifest) -> Result<(), Violation> {
     for segment in &manifest.segments {
-        let mut end = segment.base_offset;
-        let ordered = segment.blocks.iter().all(|block| {
-            let follows = end <= block.base_offset && block.base_offset < block.end_offset;
-            end = block.end_offset;
-            follows
-        });
-        if !ordered || segment.blocks.is_empty() || end > segment.end_offset {
+        let blocks = segment.blocks.iter();
+        let blocks = blocks.map(|block| block.base_offset..block.end_offset);
+        if !are_blocks_of(segment.base_offset..segment.end_offset, blocks) {
             return Err(Violation::MalformedSegment { file: segment.file });
         }
     }
     Ok(())
 }
 
+/// Whether blocks, at least one, follow each other within the file's offsets. Gaps are legal.
+fn are_blocks_of(file: Range<Offset>, blocks: impl Iterator<Item = Range<Offset>>) -> bool {
+    let mut end = None;
+    for block in blocks {
+        if block.start < end.unwrap_or(file.start) || block.is_empty() {
+            return false;
+        }
+        end = Some(block.end);
+    }
+    end.is_some_and(|end| end <= file.end)
+}
+
 fn segments_are_contiguous(manifest: &PartitionManifest) -> Result<(), Violation> {
-    for pair in manifest.segments.windows(2) {
-        let (expected, next) = (pair[0].end_offset, &pair[1]);
-        if next.base_offset != expected {
-            let (file, base_offset) = (next.file, next.base_offset);
+    let segments = manifest.segments.iter();
+    are_contiguous(segments.map(|one| (one.file, one.base_offset..one.end_offset)))
+}
+
+/// Each file begins where the one before ends.
+fn are_contiguous(files: impl Iterator<Item = (FileId, Range<Offset>)>) -> Result<(), Violation> {
+    let mut end = None;
+    for (file, offsets) in files {
+        if let Some(expected) = end.filter(|expected| *expected != offsets.start) {
             return Err(Violation::SegmentGap {
                 file,
-                base_offset,
+                base_offset: offsets.start,
                 expected,
             });
         }
+        end = Some(offsets.end);
     }
     Ok(())
 }
@@ -213,13 +229,9 @@ fn only_segments_are_cleaned(manifest: &PartitionManifest) -> Result<(), Violati
 
 fn rows_are_well_formed(manifest: &PartitionManifest) -> Result<(), Violation> {
     for rows in &manifest.rows {
-        let mut end = rows.base_offset;
-        let ordered = rows.blocks.iter().all(|block| {
-            let follows = end <= block.base_offset && block.base_offset < block.end_offset;
-            end = block.end_offset;
-            follows
-        });
-        if !ordered || rows.blocks.is_empty() || end > rows.end_offset {
+        let blocks = rows.blocks.iter();
+        let blocks = blocks.map(|block| block.base_offset..block.end_offset);
+        if !are_blocks_of(rows.base_offset..rows.end_offset, blocks) {
             return Err(Violation::MalformedRows { file: rows.file });
         }
     }
@@ -228,18 +240,8 @@ fn rows_are_well_formed(manifest: &PartitionManifest) -> Result<(), Violation> {
 
 /// Nobody can tell an offset without a row from one that is missing, so nothing may be missing.
 fn rows_are_contiguous(manifest: &PartitionManifest) -> Result<(), Violation> {
-    for pair in manifest.rows.windows(2) {
-        let (expected, next) = (pair[0].end_offset, &pair[1]);
-        if next.base_offset != expected {
-            let (file, base_offset) = (next.file, next.base_offset);
-            return Err(Violation::SegmentGap {
-                file,
-                base_offset,
-                expected,
-            });
-        }
-    }
-    Ok(())
+    let rows = manifest.rows.iter();
+    are_contiguous(rows.map(|one| (one.file, one.base_offset..one.end_offset)))
 }
 
 fn rows_to_is_where_rows_end(manifest: &PartitionManifest) -> Result<(), Violation> {

@@ -11,7 +11,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use tidelog_coordinator::cluster::settings::{ConfigEntry, ConfigSource, ConfigType, Synonym};
 use tidelog_coordinator::cluster::{ClusterError, ConfigResource};
-use tidelog_protocol_ext::{ErrorCode, StrBytes};
+use tidelog_protocol_ext::StrBytes;
 use tracing::level_filters::LevelFilter;
 
 use super::config_resource::{self, BadResource};
@@ -75,10 +75,7 @@ fn entries(
         return loggers(ctx, &resource.resource_name);
     }
     if resource.resource_type == config_resource::TOPIC && resource.resource_name.is_empty() {
-        return Err(Failure {
-            code: ErrorCode::InvalidTopicException,
-            message: StrBytes::from_static_str("a topic has a name"),
-        });
+        return Err(Failure::from(&missing(String::new())));
     }
     let named = config_resource::named(resource.resource_type, &resource.resource_name);
     let named = named.map_err(|bad| Failure::from(&bad))?;

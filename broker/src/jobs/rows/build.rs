@@ -45,22 +45,6 @@ pub struct Built {
     pub first_undecodable: Option<(Offset, String)>,
 }
 
-/// Whole batches, apart, and the next offset after them. Ends at the first byte that starts none.
-pub fn split(pieces: Vec<Bytes>) -> (Vec<Bytes>, Option<Offset>) {
-    let (mut batches, mut end) = (Vec::new(), None);
-    for mut piece in pieces {
-        while let Some(header) = BatchHeader::read(&piece) {
-            let len = header.total_len();
-            if len == 0 || len > piece.len() {
-                break;
-            }
-            end = Some(header.last_offset() + 1);
-            batches.push(piece.split_to(len));
-        }
-    }
-    (batches, end)
-}
-
 /// Builds the rows of `range` out of `batches`; the first block answers for offsets from `base` on,
 /// at or below the range.
 ///

@@ -159,9 +159,9 @@ macro_rules! named_configs {
 named_configs! {
     GROUP_CONFIGS {
         "consumer.session.timeout.ms", between(45_000, 60_000), "45000", Some("group.consumer.session.timeout.ms"),
-            "How long a member of the consumer protocol may be silent before it is removed, in milliseconds.";
+            "Kept for tools; no effect here: all groups follow the broker's group.consumer.session.timeout.ms.";
         "consumer.heartbeat.interval.ms", between(5_000, 15_000), "5000", Some("group.consumer.heartbeat.interval.ms"),
-            "How often a member of the consumer protocol is to show that it is alive, in milliseconds.";
+            "Kept for tools; no effect here: all groups follow the broker's group.consumer.heartbeat.interval.ms.";
         "consumer.assignment.interval.ms", between(0, 15_000), "1000", Some("group.consumer.assignment.interval.ms"),
             "Kept for tools; no effect here: an assignment is made as soon as it is needed.";
         "share.session.timeout.ms", between(45_000, 60_000), "45000", Some("group.share.session.timeout.ms"),
