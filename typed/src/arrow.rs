@@ -30,6 +30,8 @@ pub(crate) fn data_type(kind: &Kind) -> DataType {
         Kind::String => DataType::Utf8,
         Kind::Binary => DataType::Binary,
         Kind::Date => DataType::Date32,
+        Kind::Time => DataType::Time64(ArrowUnit::Microsecond),
+        Kind::LocalTimestamp(unit) => DataType::Timestamp(time_unit(*unit), None),
         Kind::Timestamp(unit) => DataType::Timestamp(time_unit(*unit), Some("UTC".into())),
         Kind::List(element) => DataType::List(Arc::new(field(element))),
         Kind::Map { key, value } => {

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
+    Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray, Time64MicrosecondArray,
     TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit as ArrowUnit};
 
-use crate::schema::{Field, Kind, TimeUnit};
+use crate::schema::{Field, Kind};
 
 pub(crate) struct Column {
     pub(crate) kind: Kind,
@@ -33,7 +33,7 @@ pub(crate) enum Data {
     Bool(BooleanBufferBuilder),
     /// Ints and dates.
     Int(Vec<i32>),
-    /// Longs and timestamps.
+    /// Longs, times and timestamps.
     Long(Vec<i64>),
     Float(Vec<f32>),
     Double(Vec<f64>),
@@ -58,9 +58,9 @@ pub(crate) struct Nested<T> {
     pub(crate) items: T,
 }
 
-/// Keys (always text) and values of all maps of a column.
+/// Keys and values of all maps of a column.
 pub(crate) struct Entries {
-    pub(crate) keys: Blob,
+    pub(crate) keys: Column,
     pub(crate) values: Column,
 }
 
@@ -129,6 +129,9 @@ impl Column {
                 let array = TimestampMicrosecondArray::try_new(take(values), nulls)?;
                 Arc::new(array.with_timezone_opt(zone))
             }
+            (Data::Long(values), DataType::Time64(_)) => {
+                Arc::new(Time64MicrosecondArray::try_new(take(values), nulls)?)
+            }
             (Data::Long(values), _) => Arc::new(Int64Array::try_new(take(values), nulls)?),
             (Data::Float(values), _) => Arc::new(Float32Array::try_new(take(values), nulls)?),
             (Data::Double(values), _) => Arc::new(Float64Array::try_new(take(values), nulls)?),
@@ -174,7 +177,7 @@ impl Data {
         match kind {
             Kind::Bool => Self::Bool(BooleanBufferBuilder::new(0)),
             Kind::Int | Kind::Date => Self::Int(Vec::new()),
-            Kind::Long | Kind::Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond) => {
+            Kind::Long | Kind::Time | Kind::Timestamp(_) | Kind::LocalTimestamp(_) => {
                 Self::Long(Vec::new())
             }
             Kind::Float => Self::Float(Vec::new()),
@@ -183,8 +186,8 @@ impl Data {
             Kind::String => Self::Text(Blob::default()),
             Kind::Binary => Self::Binary(Blob::default()),
             Kind::List(element) => Self::List(Box::new(Nested::new(Column::new(element)))),
-            Kind::Map { value, .. } => Self::Map(Box::new(Nested::new(Entries {
-                keys: Blob::default(),
+            Kind::Map { key, value } => Self::Map(Box::new(Nested::new(Entries {
+                keys: Column::new(key),
                 values: Column::new(value),
             }))),
             Kind::Struct(fields) => Self::Struct(Box::new(Group::new(fields))),
@@ -260,10 +263,6 @@ impl Blob {
         (from..self.ends.len()).map(|i| &self.bytes[start(&self.ends, i)..self.ends[i] as usize])
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     fn push_empty(&mut self) {
         self.ends.push(self.ends.last().copied().unwrap_or(0));
     }
@@ -308,14 +307,25 @@ impl<T> Nested<T> {
 }
 
 impl Entries {
+    /// True if one of the keys from the `from`-th on is there twice.
+    pub(crate) fn has_twins(&self, from: usize) -> bool {
+        match &self.keys.data {
+            Data::Text(keys) => twins(keys.iter_from(from).collect()),
+            Data::Int(keys) => twins(keys[from..].to_vec()),
+            Data::Long(keys) => twins(keys[from..].to_vec()),
+            Data::Bool(keys) => twins((from..keys.len()).map(|i| keys.get_bit(i)).collect()),
+            // No other type is a map's key.
+            _ => false,
+        }
+    }
+
     fn finish(&mut self, pair: &DataType) -> Result<StructArray, ArrowError> {
         let DataType::Struct(fields) = pair else {
             let what = format!("map entries of {pair}");
             return Err(ArrowError::SchemaError(what));
         };
-        let (offsets, bytes) = self.keys.finish()?;
-        let keys = Arc::new(StringArray::try_new(offsets, bytes.into(), None)?);
-        StructArray::try_new(fields.clone(), vec![keys, self.values.finish()?], None)
+        let columns = vec![self.keys.finish()?, self.values.finish()?];
+        StructArray::try_new(fields.clone(), columns, None)
     }
 }
 
@@ -363,6 +373,11 @@ fn start(ends: &[i32], index: usize) -> usize {
     let before = index.checked_sub(1).and_then(|before| ends.get(before));
     // Ends come from lengths, so they are not negative.
     before.map_or(0, |end| *end as usize)
+}
+
+fn twins<T: Ord>(mut keys: Vec<T>) -> bool {
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 fn take<T>(values: &mut Vec<T>) -> ScalarBuffer<T>

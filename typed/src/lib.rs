@@ -31,4 +31,4 @@ pub mod system;
 pub use decode::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, decode_batches};
 pub use json::{Fault, Reason};
 pub use row_schema::RowSchema;
-pub use schema::{Field, Kind, SchemaError, TableSchema, TimeUnit};
+pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};

@@ -3,6 +3,7 @@
 /// Days before 1970-01-01 in the proleptic Gregorian calendar, counted from 0000-03-01.
 const DAYS_TO_EPOCH: i64 = 719_468;
 const DAY_SECONDS: i64 = 86_400;
+const SECOND_US: i64 = 1_000_000;
 
 /// The unscaled value of a decimal written as a JSON number is (`-12.30`, `1.2e3`), if it has at
 /// most `precision` digits and nothing but zeros after `scale` places.
@@ -70,21 +71,57 @@ pub(crate) fn date(text: &str) -> Option<i32> {
 /// Microseconds since 1970-01-01 UTC of an RFC 3339 moment (`2024-05-01T12:30:00.5+02:00`), if it
 /// has at most six places of a second. An offset is a must: a local time is no moment.
 pub(crate) fn moment_us(text: &str) -> Option<i64> {
+    let (us, zone) = date_and_clock(text)?;
+    us.checked_sub(offset_seconds(zone)? * SECOND_US)
+}
+
+/// Microseconds since 1970-01-01T00:00 of a date and time without an offset
+/// (`2024-05-01T12:30:00.5`), if it has at most six places of a second.
+pub(crate) fn local_us(text: &str) -> Option<i64> {
+    let (us, rest) = date_and_clock(text)?;
+    rest.is_empty().then_some(us)
+}
+
+/// Microseconds since midnight of `hh:mm:ss` with at most six places of a second.
+pub(crate) fn time_us(text: &str) -> Option<i64> {
+    let (us, rest) = clock(text)?;
+    rest.is_empty().then_some(us)
+}
+
+/// True for microseconds since midnight.
+pub(crate) fn is_time_us(us: i64) -> bool {
+    (0..DAY_SECONDS * SECOND_US).contains(&us)
+}
+
+/// A whole number written the one way: digits without a leading zero, a minus before them where it
+/// is negative.
+pub(crate) fn whole(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Microseconds since 1970-01-01T00:00 of the date and time a text begins with, and what follows.
+fn date_and_clock(text: &str) -> Option<(i64, &str)> {
     let days = date(text.get(..10)?)?;
-    let rest = text.get(10..)?.strip_prefix(['T', 't', ' '])?;
-    let clock = rest.as_bytes().get(..8)?;
-    if clock[2] != b':' || clock[5] != b':' {
+    let (us, rest) = clock(text.get(10..)?.strip_prefix(['T', 't', ' '])?)?;
+    let midnight = (i64::from(days) * DAY_SECONDS).checked_mul(SECOND_US)?;
+    Some((midnight.checked_add(us)?, rest))
+}
+
+/// Microseconds since midnight of the time a text begins with, and what follows.
+fn clock(text: &str) -> Option<(i64, &str)> {
+    let digits = text.as_bytes().get(..8)?;
+    if digits[2] != b':' || digits[5] != b':' {
         return None;
     }
-    let (hour, minute) = (number(&clock[0..2])?, number(&clock[3..5])?);
-    let second = number(&clock[6..8])?;
+    let (hour, minute) = (number(&digits[0..2])?, number(&digits[3..5])?);
+    let second = number(&digits[6..8])?;
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let (fraction_us, zone) = fraction_us(rest.get(8..)?)?;
-    let seconds =
-        i64::from(days) * DAY_SECONDS + hour * 3600 + minute * 60 + second - offset_seconds(zone)?;
-    seconds.checked_mul(1_000_000)?.checked_add(fraction_us)
+    let (fraction_us, rest) = fraction_us(text.get(8..)?)?;
+    let seconds = hour * 3600 + minute * 60 + second;
+    Some((seconds * SECOND_US + fraction_us, rest))
 }
 
 /// The fraction of a second in microseconds, and what follows it.
@@ -208,6 +245,28 @@ mod tests {
             ("２０２４-01", None),
         ] {
             assert_eq!(date(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_without_a_zone() {
+        assert_eq!(local_us("1970-01-01T00:00:01.5"), Some(1_500_000));
+        assert_eq!(local_us("1969-12-31 23:59:59.999999"), Some(-1));
+        assert_eq!(local_us("1970-01-01T00:00:00Z"), None);
+        assert_eq!(local_us("1970-01-01"), None);
+        assert_eq!(time_us("23:59:59.999999"), Some(86_399_999_999));
+        assert_eq!(time_us("00:00:00"), Some(0));
+        for text in ["24:00:00", "12:00", "12:00:00Z", "12:00:00.", "1:00:00", ""] {
+            assert_eq!(time_us(text), None, "{text}");
+        }
+        assert!(is_time_us(0) && !is_time_us(-1) && !is_time_us(86_400_000_000));
+    }
+
+    #[test]
+    fn whole_numbers_have_one_text() {
+        assert_eq!(whole("-12"), Some(-12));
+        for text in ["+1", "01", "-0", "1.0", "", "9223372036854775808"] {
+            assert_eq!(whole(text), None, "{text}");
         }
     }
 

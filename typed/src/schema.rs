@@ -4,9 +4,12 @@
 //! never given twice: [`TableSchema::last_id`] remembers the highest one ever given, so that a
 //! column may be dropped without its id coming back.
 
+mod draft;
 mod grammar;
 mod ids;
 mod text;
+
+pub use draft::Draft;
 
 use thiserror::Error;
 
@@ -45,11 +48,15 @@ pub enum Kind {
     Binary,
     /// Days since 1970-01-01.
     Date,
+    /// Time of a day without a zone, in microseconds since midnight.
+    Time,
     /// A moment, counted from 1970-01-01 UTC.
     Timestamp(TimeUnit),
+    /// A date and time without a zone, counted from 1970-01-01T00:00.
+    LocalTimestamp(TimeUnit),
     /// Elements, which may be null.
     List(Box<Field>),
-    /// Unique string keys and values, which may be null.
+    /// Unique keys ([`Kind::is_map_key`]) and values, which may be null.
     Map {
         key: Box<Field>,
         value: Box<Field>,
@@ -127,11 +134,27 @@ impl Kind {
             Self::String => "string".to_owned(),
             Self::Binary => "binary".to_owned(),
             Self::Date => "date".to_owned(),
-            Self::Timestamp(TimeUnit::Millisecond) => "timestamp(ms)".to_owned(),
-            Self::Timestamp(TimeUnit::Microsecond) => "timestamp(us)".to_owned(),
+            Self::Time => "time".to_owned(),
+            Self::Timestamp(unit) => format!("timestamp({})", unit.name()),
+            Self::LocalTimestamp(unit) => format!("local_timestamp({})", unit.name()),
             Self::List(_) => "list".to_owned(),
             Self::Map { .. } => "map".to_owned(),
             Self::Struct(_) => "struct".to_owned(),
+        }
+    }
+
+    /// True for a type that the keys of a map may have: bool, int, long, string.
+    pub fn is_map_key(&self) -> bool {
+        matches!(self, Self::Bool | Self::Int | Self::Long | Self::String)
+    }
+}
+
+impl TimeUnit {
+    /// As the grammar writes it: `ms`, `us`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Millisecond => "ms",
+            Self::Microsecond => "us",
         }
     }
 }

@@ -14,6 +14,9 @@ const SCHEMA: &str = r#"{"fields":[
     {"name":"amount","type":"decimal(12,2)"},
     {"name":"when","type":"timestamp(ms)"},
     {"name":"day","type":"date"},
+    {"name":"at","type":"time"},
+    {"name":"local","type":"local_timestamp(us)"},
+    {"name":"counts","type":{"map":"long","keys":"int"}},
     {"name":"raw","type":"binary"},
     {"name":"rates","type":{"map":{"struct":[{"name":"rate","type":"float","nullable":false}]}}},
     {"name":"address","type":{"struct":[
@@ -26,8 +29,12 @@ fn decode(schema: &RowSchema) -> RowBatch {
         let value = match row % 5 {
             0 => format!(r#"{{"id":{row},"address":{{"city":"Kiel"}},"flags":[true,null]}}"#),
             1 => format!(r#"{{"id":{row},"amount":{row}.5,"rates":{{"eur":{{"rate":1.5}}}}}}"#),
-            2 => format!(r#"{{"id":{row},"raw":"AAEC","when":{row},"day":"2026-05-01"}}"#),
-            3 => format!(r#"{{"id":{row},"address":null,"rates":{{"x":null}}}}"#),
+            2 => format!(
+                r#"{{"id":{row},"raw":"AAEC","when":{row},"day":"2026-05-01","at":"12:30:00","counts":{{"1":2}}}}"#
+            ),
+            3 => format!(
+                r#"{{"id":{row},"address":null,"rates":{{"x":null}},"local":"2026-05-01T12:30:00"}}"#
+            ),
             _ => "{".to_owned(),
         };
         let headers = [(&b"h"[..], (row % 2 == 0).then_some(&b"v"[..]))];

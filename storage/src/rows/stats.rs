@@ -66,6 +66,7 @@ fn bounds(array: &dyn Array) -> Bounds {
         DataType::UInt16 => ints::<arrow::UInt16Type>(array),
         DataType::UInt32 => ints::<arrow::UInt32Type>(array),
         DataType::Date32 => ints::<arrow::Date32Type>(array),
+        DataType::Time64(TimeUnit::Microsecond) => ints::<arrow::Time64MicrosecondType>(array),
         DataType::Timestamp(TimeUnit::Second, _) => ints::<arrow::TimestampSecondType>(array),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             ints::<arrow::TimestampMillisecondType>(array)

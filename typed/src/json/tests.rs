@@ -3,7 +3,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType,
+    Time64MicrosecondType, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use arrow_array::{Array, ArrayRef, StructArray};
 use arrow_schema::{DataType, TimeUnit as ArrowUnit};
@@ -45,6 +45,10 @@ fn value_at(array: &dyn Array, row: usize) -> Value {
         DataType::Float32 => array.as_primitive::<Float32Type>().value(row).into(),
         DataType::Float64 => array.as_primitive::<Float64Type>().value(row).into(),
         DataType::Date32 => array.as_primitive::<Date32Type>().value(row).into(),
+        DataType::Time64(_) => array
+            .as_primitive::<Time64MicrosecondType>()
+            .value(row)
+            .into(),
         DataType::Decimal128(..) => {
             let unscaled = array.as_primitive::<Decimal128Type>().value(row);
             unscaled.to_string().into()
@@ -63,7 +67,10 @@ fn value_at(array: &dyn Array, row: usize) -> Value {
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
             let pairs = (0..entries.len()).map(|i| {
-                let key = entries.column(0).as_string::<i32>().value(i).to_owned();
+                let key = match value_at(entries.column(0), i) {
+                    Value::String(key) => key,
+                    key => key.to_string(),
+                };
                 (key, value_at(entries.column(1), i))
             });
             Value::Object(pairs.collect())
@@ -130,6 +137,22 @@ fn each_type_takes_its_values_and_nothing_else() {
         "1714566600123456",
         json!(1_714_566_600_123_456_i64),
     );
+    taken(r#""time""#, r#""00:00:01.5""#, json!(1_500_000));
+    taken(r#""time""#, "86399999999", json!(86_399_999_999_i64));
+    taken(
+        r#""local_timestamp(ms)""#,
+        r#""1970-01-01T00:00:01.5""#,
+        json!(1500),
+    );
+    taken(r#""local_timestamp(us)""#, "-7", json!(-7));
+    for (keys, text) in [
+        ("long", r#"{"-9223372036854775808":1,"0":2}"#),
+        ("int", r#"{"-1":1,"7":2}"#),
+        ("bool", r#"{"false":1,"true":2}"#),
+    ] {
+        let back = serde_json::from_str(text).unwrap();
+        taken(&format!(r#"{{"map":"int","keys":"{keys}"}}"#), text, back);
+    }
     taken(r#"{"list":"int"}"#, "[1,null,3]", json!([1, null, 3]));
     taken(
         r#"{"map":"int"}"#,
@@ -196,6 +219,11 @@ fn each_type_takes_its_values_and_nothing_else() {
         ("timestamp(ms)", "\"1970-01-01T00:00:00.0001Z\""),
         ("timestamp(us)", "\"1970-01-01T00:00:00\""),
         ("timestamp(us)", "1.5"),
+        ("local_timestamp(us)", "\"1970-01-01T00:00:00Z\""),
+        ("local_timestamp(ms)", "\"1970-01-01T00:00:00.0001\""),
+        ("time", "\"24:00:00\""),
+        ("time", "-1"),
+        ("time", "86400000000"),
     ] {
         let expected = format!(": not exactly a value of {kind}");
         refused(&format!("{kind:?}"), text, &expected);
@@ -209,6 +237,16 @@ fn each_type_takes_its_values_and_nothing_else() {
     refused(r#""int""#, r#"1,"a":2"#, ": given twice");
     refused(r#"{"list":"int"}"#, "[1,[2]]", "[]: a JSON array, not int");
     refused(r#"{"map":"int"}"#, r#"{"x":1,"x":1}"#, ": given twice");
+    refused(
+        r#"{"map":"int","keys":"long"}"#,
+        r#"{"1":1,"1":2}"#,
+        ": given twice",
+    );
+    refused(
+        r#"{"map":"int","keys":"int"}"#,
+        r#"{"01":1}"#,
+        ": not exactly a value of int",
+    );
     refused(
         r#"{"map":"int"}"#,
         r#"{"x":"1"}"#,
@@ -292,6 +330,8 @@ fn random_kind(rng: &mut SmallRng, depth: usize) -> Value {
         "date",
         "timestamp(ms)",
         "timestamp(us)",
+        "local_timestamp(us)",
+        "time",
     ];
     match rng.random_range(0..10) {
         0 if depth > 0 => json!({ "list": random_kind(rng, depth - 1) }),
@@ -338,7 +378,10 @@ fn random_value(rng: &mut SmallRng, kind: &Value, nullable: bool) -> (Value, Val
     match kind.as_str().unwrap() {
         "bool" => same(rng.random::<bool>().into()),
         "int" | "date" => same(rng.random::<i32>().into()),
-        "long" | "timestamp(ms)" | "timestamp(us)" => same(rng.random::<i64>().into()),
+        "time" => same(rng.random_range(0..86_400_000_000_i64).into()),
+        "long" | "timestamp(ms)" | "timestamp(us)" | "local_timestamp(us)" => {
+            same(rng.random::<i64>().into())
+        }
         "float" => same(rng.random::<f32>().into()),
         "double" => same(rng.random::<f64>().into()),
         "decimal(9,3)" => {

@@ -242,6 +242,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
         match &mut self.column.data {
+            Data::Long(_) if self.column.kind == Kind::Time && !scalar::is_time_us(value) => {
+                return self.wrong_value();
+            }
             Data::Long(values) => values.push(value),
             Data::Int(values) => match i32::try_from(value) {
                 Ok(value) => values.push(value),
@@ -284,6 +287,14 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             },
             (Data::Long(values), Kind::Timestamp(unit)) => match moment(text, *unit) {
                 Some(count) => values.push(count),
+                None => return self.wrong_value(),
+            },
+            (Data::Long(values), Kind::LocalTimestamp(unit)) => match local(text, *unit) {
+                Some(count) => values.push(count),
+                None => return self.wrong_value(),
+            },
+            (Data::Long(values), Kind::Time) => match scalar::time_us(text) {
+                Some(us) => values.push(us),
                 None => return self.wrong_value(),
             },
             _ => return self.mismatch("string"),
@@ -386,9 +397,7 @@ fn entries<'de, A: MapAccess<'de>>(
             return Err(error);
         }
     }
-    let mut keys: Vec<_> = map.items.keys.iter_from(from).collect();
-    keys.sort_unstable();
-    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+    if map.items.has_twins(from) {
         return walk.stop(Fault::Twice);
     }
     let len = map.items.keys.len();
@@ -416,12 +425,38 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<(), E> {
-        self.walk.full(self.map.items.keys.push(key.as_bytes()))
+        let column = &mut self.map.items.keys;
+        let fits = match &mut column.data {
+            Data::Text(blob) => {
+                self.walk.full(blob.push(key.as_bytes()))?;
+                true
+            }
+            Data::Long(keys) => scalar::whole(key).map(|key| keys.push(key)).is_some(),
+            Data::Int(keys) => {
+                let key = scalar::whole(key).and_then(|key| i32::try_from(key).ok());
+                key.map(|key| keys.push(key)).is_some()
+            }
+            Data::Bool(keys) => key.parse().map(|key| keys.append(key)).is_ok(),
+            _ => false,
+        };
+        if !fits {
+            let expected = column.kind.name();
+            return self.walk.stop(Fault::Value { expected });
+        }
+        column.set();
+        Ok(())
     }
 }
 
 fn moment(text: &str, unit: TimeUnit) -> Option<i64> {
-    let us = scalar::moment_us(text)?;
+    in_unit(scalar::moment_us(text)?, unit)
+}
+
+fn local(text: &str, unit: TimeUnit) -> Option<i64> {
+    in_unit(scalar::local_us(text)?, unit)
+}
+
+fn in_unit(us: i64, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Microsecond => Some(us),
         TimeUnit::Millisecond => (us % 1000 == 0).then_some(us / 1000),

@@ -4,9 +4,11 @@
 //! schema = {"fields": [field, …], "last_id"?: n}
 //! field  = {"name": text, "type": type, "nullable"?: bool (true), "id"?: n, "doc"?: text}
 //! type   = "bool" | "int" | "long" | "float" | "double" | "decimal(P,S)" | "string" | "binary"
-//!        | "date" | "timestamp(ms)" | "timestamp(us)"
+//!        | "date" | "time" | "timestamp(ms)" | "timestamp(us)"
+//!        | "local_timestamp(ms)" | "local_timestamp(us)"
 //!        | {"list": type, "element_id"?: n}
-//!        | {"map": type of values, "key_id"?: n, "value_id"?: n}
+//!        | {"map": type of values, "keys"?: "string" | "bool" | "int" | "long",
+//!           "key_id"?: n, "value_id"?: n}
 //!        | {"struct": [field, …]}
 //! ```
 
@@ -154,13 +156,14 @@ fn nested_kind(
         let id = read_id(members, "element_id", place)?;
         Ok(Kind::List(child("element", id, kind, true)))
     } else if let Some(values) = members.get("map") {
-        object(value, place, &["map", "key_id", "value_id"])?;
+        object(value, place, &["map", "keys", "key_id", "value_id"])?;
         *count += 1;
+        let key = key_kind(members, place)?;
         let kind = read_kind(values, &Place::Of(place, "map"), depth, count)?;
         let key_id = read_id(members, "key_id", place)?;
         let value_id = read_id(members, "value_id", place)?;
         Ok(Kind::Map {
-            key: child("key", key_id, Kind::String, false),
+            key: child("key", key_id, key, false),
             value: child("value", value_id, kind, true),
         })
     } else if let Some(fields) = members.get("struct") {
@@ -170,6 +173,17 @@ fn nested_kind(
     } else {
         Err(place.fault("must have one of \"list\", \"map\", \"struct\""))
     }
+}
+
+/// The type of a map's keys, which are strings if it is not said.
+fn key_kind(members: &Map<String, Value>, place: &Place<'_>) -> Result<Kind, SchemaError> {
+    let Some(name) = members.get("keys") else {
+        return Ok(Kind::String);
+    };
+    name.as_str()
+        .and_then(plain_kind)
+        .filter(Kind::is_map_key)
+        .ok_or_else(|| place.fault("\"keys\" must be one of string, bool, int, long"))
 }
 
 fn plain_kind(name: &str) -> Option<Kind> {
@@ -182,8 +196,11 @@ fn plain_kind(name: &str) -> Option<Kind> {
         "string" => Kind::String,
         "binary" => Kind::Binary,
         "date" => Kind::Date,
+        "time" => Kind::Time,
         "timestamp(ms)" => Kind::Timestamp(TimeUnit::Millisecond),
         "timestamp(us)" => Kind::Timestamp(TimeUnit::Microsecond),
+        "local_timestamp(ms)" => Kind::LocalTimestamp(TimeUnit::Millisecond),
+        "local_timestamp(us)" => Kind::LocalTimestamp(TimeUnit::Microsecond),
         _ => {
             let digits = name.strip_prefix("decimal(")?.strip_suffix(')')?;
             let (precision, scale) = digits.split_once(',')?;
@@ -203,8 +220,8 @@ fn small(text: &str) -> Option<u8> {
 fn unknown(name: &str, place: &Place<'_>) -> SchemaError {
     place.fault(format!(
         "no type {name:?}; there are bool, int, long, float, double, decimal(P,S) with \
-         1 <= P <= {DIGITS_MAX} and S <= P, string, binary, date, timestamp(ms), timestamp(us), \
-         {{\"list\"}}, {{\"map\"}}, {{\"struct\"}}"
+         1 <= P <= {DIGITS_MAX} and S <= P, string, binary, date, time, timestamp(ms), timestamp(us), \
+         local_timestamp(ms), local_timestamp(us), {{\"list\"}}, {{\"map\"}}, {{\"struct\"}}"
     ))
 }
 

@@ -43,6 +43,10 @@ fn every_type_comes_back_from_its_canonical_text() {
         r#""date""#,
         r#""timestamp(ms)""#,
         r#""timestamp(us)""#,
+        r#""time""#,
+        r#""local_timestamp(ms)""#,
+        r#""local_timestamp(us)""#,
+        r#"{"map":"int","keys":"long"}"#,
         r#"{"list":{"list":"int"}}"#,
         r#"{"map":{"map":"string"}}"#,
         r#"{"struct":[{"name":"ü\"\\","type":"int"}]}"#,
@@ -120,6 +124,10 @@ fn faults_name_place_and_field() {
         (
             one(r#"{"set":"int"}"#),
             r#"fields[0] "a".type: must have one of "list", "map", "struct""#,
+        ),
+        (
+            one(r#"{"map":"int","keys":"double"}"#),
+            r#"fields[0] "a".type: "keys" must be one of string, bool, int, long"#,
         ),
         (
             one(r#"{"list":"int","map":"int"}"#),

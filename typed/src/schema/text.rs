@@ -36,6 +36,9 @@ fn kind(out: &mut String, of: &Kind) {
         Kind::Map { key, value } => {
             out.push_str("{\"map\":");
             kind(out, &value.kind);
+            if key.kind != Kind::String {
+                out.push_str(&format!(",\"keys\":\"{}\"", key.kind.name()));
+            }
             let (key, value) = (key.id, value.id);
             out.push_str(&format!(",\"key_id\":{key},\"value_id\":{value}}}"));
         }

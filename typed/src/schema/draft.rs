@@ -1,0 +1,54 @@
+//! A shape without ids: what a writer's schema, or a sample of values, looks like as a table.
+
+use super::ids::{self, UNGIVEN};
+use super::{Field, Kind, SchemaError, TableSchema};
+
+/// Columns in order; no field, at any depth, has an id yet (all are 0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    pub fields: Vec<Field>,
+}
+
+impl Draft {
+    /// The first schema of a table: ids from 1 on, a field before its children.
+    ///
+    /// # Errors
+    /// [`SchemaError::Invalid`] for names that a table cannot have (a system column's, two alike) and
+    /// for more fields or levels than a schema may have.
+    pub fn allocate(mut self) -> Result<TableSchema, SchemaError> {
+        let last_id = ids::allocate(&mut self.fields);
+        let schema = TableSchema {
+            fields: self.fields,
+            last_id,
+        };
+        // One set of rules: those of the text.
+        TableSchema::parse(&schema.to_json())
+    }
+}
+
+impl Field {
+    /// A field of a [`Draft`].
+    pub fn draft(name: impl Into<String>, kind: Kind, nullable: bool) -> Self {
+        Self {
+            id: UNGIVEN,
+            name: name.into(),
+            kind,
+            nullable,
+        }
+    }
+}
+
+impl Kind {
+    /// A list whose elements may be null, for a [`Draft`].
+    pub fn list_of(element: Kind) -> Self {
+        Self::List(Box::new(Field::draft("element", element, true)))
+    }
+
+    /// A map whose values may be null, for a [`Draft`]; `key` is one of [`Kind::is_map_key`].
+    pub fn map_of(key: Kind, value: Kind) -> Self {
+        Self::Map {
+            key: Box::new(Field::draft("key", key, false)),
+            value: Box::new(Field::draft("value", value, true)),
+        }
+    }
+}
