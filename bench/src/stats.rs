@@ -102,6 +102,7 @@ pub fn report(mode: &str, target: &Target, stats: &Stats, usage: Option<(Usage, 
         "seconds": target.seconds,
         "mb_per_s": round(gigabytes * 1e3 / seconds),
         "records_per_s": round(stats.records as f64 / seconds),
+        "requests": stats.requests,
         "requests_per_s": round(stats.requests as f64 / seconds),
         "latency_us": percentiles(&stats.latency_us),
     });
