@@ -8,9 +8,10 @@ use bytes::Bytes;
 use tidelog_records::{BatchHeader, Headers, Record, Records, RecordsError};
 
 use crate::column::{Column, Data, Full, Group};
-use crate::json::{self, Reason};
+use crate::json::Reason;
 use crate::schema::Field;
-use crate::{RowSchema, system};
+use crate::writers::{Found, VALUE_SCHEMA_HEADER};
+use crate::{RowSchema, Writer, system};
 
 /// Offsets `first..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub struct RowBatch {
     pub rows: RecordBatch,
     /// In offset order.
     pub undecodable: Vec<Undecodable>,
+    /// The record at `end_offset` was not taken because its writer is not known: teach
+    /// [`RowSchema::writers`] and go on.
+    pub unknown: Option<Writer>,
 }
 
 /// A record that is no row, as it was, and why.
@@ -87,7 +91,7 @@ pub enum DecodeError {
 /// batches; the caller leaves out batches of aborted transactions.
 ///
 /// The answer's `end_offset` is `range.end` once `batches` are used up, else the offset of the first
-/// record not taken: go on from there.
+/// record not taken: go on from there, once its writer is known if that is `unknown`.
 ///
 /// # Errors
 /// [`DecodeError`]; nothing is answered for then. A record that does not fit the schema is not an
@@ -131,7 +135,13 @@ pub fn decode_batches(
             if rows.reached(limits) {
                 return rows.finish(range.first, record.offset);
             }
-            rows.push(&record, timestamp_type)?;
+            if let Some(writer) = rows.push(&record, timestamp_type)? {
+                let taken = rows.finish(range.first, record.offset)?;
+                return Ok(RowBatch {
+                    unknown: Some(writer),
+                    ..taken
+                });
+            }
             // Below `range.end`, so there is a next one.
             next = record.offset + 1;
         }
@@ -187,35 +197,52 @@ impl<'a> Rows<'a> {
         fixed + columns + self.values.size_bytes() + self.undecodable_bytes
     }
 
-    fn push(&mut self, record: &Record<'_>, timestamp_type: i32) -> Result<(), DecodeError> {
+    /// Takes a record, unless its writer is to be asked for first.
+    fn push(
+        &mut self,
+        record: &Record<'_>,
+        timestamp_type: i32,
+    ) -> Result<Option<Writer>, DecodeError> {
         let (partition, offset) = (self.partition, record.offset);
         let too_large = |Full| DecodeError::TooLarge { partition, offset };
-        if let Err(reason) = self.push_value(record.value) {
+        let pushed = match self.push_value(record) {
+            Ok(None) => Ok(()),
+            Ok(unknown) => return Ok(unknown),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = pushed {
             if reason.is_full() {
                 return Err(too_large(Full));
             }
             let undecodable = Undecodable::new(record, timestamp_type, reason);
             self.undecodable_bytes += undecodable.size_bytes();
             self.undecodable.push(undecodable);
-            return Ok(());
+            return Ok(None);
         }
         push_bytes(&mut self.keys, record.key).map_err(too_large)?;
         push_headers(&mut self.headers, record.headers.clone()).map_err(too_large)?;
         push_timestamp(&mut self.timestamps, record.timestamp);
         self.timestamp_types.push(timestamp_type);
         self.offsets.push(record.offset);
-        Ok(())
+        Ok(None)
     }
 
-    fn push_value(&mut self, value: Option<&[u8]>) -> Result<(), Reason> {
+    fn push_value(&mut self, record: &Record<'_>) -> Result<Option<Writer>, Reason> {
         let rows = self.offsets.len();
-        match (self.schema.values(), value) {
-            (Some(_), Some(value)) => json::append(&mut self.values, rows, value),
-            (Some(_), None) => Err(Reason::NoValue),
-            (None, value) => match self.values.columns.first_mut() {
-                Some(column) => push_bytes(column, value).map_err(|Full| Reason::full()),
-                None => Ok(()),
-            },
+        let Some(writers) = self.schema.writers() else {
+            if let Some(column) = self.values.columns.first_mut() {
+                push_bytes(column, record.value).map_err(|Full| Reason::full())?;
+            }
+            return Ok(None);
+        };
+        let value = record.value.ok_or(Reason::NoValue)?;
+        match writers.find(|| schema_header(record), value) {
+            Found::Read(plan, payload) => {
+                plan.append(&mut self.values, rows, payload)?;
+                Ok(None)
+            }
+            Found::Unknown(writer) => Ok(Some(writer)),
+            Found::Refused(reason) => Err(reason),
         }
     }
 
@@ -236,6 +263,7 @@ impl<'a> Rows<'a> {
             end_offset,
             rows: RecordBatch::try_new(Arc::clone(self.schema.arrow()), columns)?,
             undecodable: self.undecodable,
+            unknown: None,
         })
     }
 }
@@ -274,6 +302,15 @@ impl RowSchema {
     fn value_fields(&self) -> &[Field] {
         &self.fields()[system::COUNT..]
     }
+}
+
+/// The header that names the value's schema; the last one counts, as for Kafka's clients.
+fn schema_header<'r>(record: &Record<'r>) -> Option<&'r [u8]> {
+    let named = record
+        .headers
+        .clone()
+        .filter(|(key, _)| *key == VALUE_SCHEMA_HEADER.as_bytes());
+    named.last().and_then(|(_, value)| value)
 }
 
 fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {

@@ -4,11 +4,15 @@
 //! fits all columns or leaves none of itself behind.
 
 mod visit;
+mod write;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::column::Group;
 use visit::Walk;
+
+pub use write::{JsonRows, JsonStyle, NotFinite, UnwritableType};
 
 /// Why a record is no row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +20,14 @@ pub enum Reason {
     /// A record without a value (a tombstone) in a table that only grows.
     #[error("no value")]
     NoValue,
+    /// A topic whose values name their schemas has one that does not.
+    #[error("the value names no schema: it begins with no zero byte and id, and no header does")]
+    NoSchemaId,
+    #[error("no message indexes in front of the payload")]
+    NoMessageIndexes,
+    /// The schema the value names cannot be used.
+    #[error("{0}")]
+    Schema(Arc<str>),
     /// With line and column of the value.
     #[error("not JSON: {0}")]
     NotJson(String),

@@ -27,8 +27,10 @@ mod row_schema;
 mod scalar;
 mod schema;
 pub mod system;
+mod writers;
 
 pub use decode::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, decode_batches};
-pub use json::{Fault, Reason};
+pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
 pub use row_schema::RowSchema;
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
+pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writer, Writers, message_indexes};

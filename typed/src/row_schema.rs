@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 
 use crate::schema::{Field, TableSchema};
-use crate::{arrow, system};
+use crate::{Plan, Writers, arrow, system};
 
 /// How records of a topic become rows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RowSchema {
     values: Option<Arc<TableSchema>>,
+    writers: Option<Arc<Writers>>,
     /// All columns.
     fields: Arc<[Field]>,
     arrow: SchemaRef,
@@ -19,13 +20,23 @@ pub struct RowSchema {
 impl RowSchema {
     /// Rows of a `key_value` topic: the value stays one binary column, `value`.
     pub fn key_value() -> Self {
-        Self::new(None, &[system::value_field()])
+        Self::new(None, None, &[system::value_field()])
     }
 
     /// Rows of a topic whose values are JSON objects under `values`.
     pub fn typed(values: TableSchema) -> Self {
+        Self::written(values, Arc::new(Writers::bare(Arc::new(Plan::Json))))
+    }
+
+    /// Rows of a topic whose values are read as `writers` know them, into the columns of `values`.
+    pub fn written(values: TableSchema, writers: Arc<Writers>) -> Self {
         let values = Arc::new(values);
-        Self::new(Some(Arc::clone(&values)), values.fields())
+        Self::new(Some(Arc::clone(&values)), Some(writers), values.fields())
+    }
+
+    /// Who writes the values; `None` for a `key_value` topic.
+    pub fn writers(&self) -> Option<&Arc<Writers>> {
+        self.writers.as_ref()
     }
 
     /// The Arrow schema of the rows.
@@ -49,11 +60,16 @@ impl RowSchema {
         &self.fields
     }
 
-    fn new(values: Option<Arc<TableSchema>>, value_fields: &[Field]) -> Self {
+    fn new(
+        values: Option<Arc<TableSchema>>,
+        writers: Option<Arc<Writers>>,
+        value_fields: &[Field],
+    ) -> Self {
         let mut fields = system::fields().to_vec();
         fields.extend_from_slice(value_fields);
         Self {
             values,
+            writers,
             arrow: Arc::new(Schema::new(arrow::fields(&fields))),
             fields: fields.into(),
         }

@@ -1,5 +1,9 @@
 //! Text forms of decimals, dates and moments, read exactly or not at all.
 
+mod text;
+
+pub(crate) use text::{Decimal, date_text, moment_text, time_text};
+
 /// Days before 1970-01-01 in the proleptic Gregorian calendar, counted from 0000-03-01.
 const DAYS_TO_EPOCH: i64 = 719_468;
 const DAY_SECONDS: i64 = 86_400;

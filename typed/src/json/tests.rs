@@ -5,7 +5,7 @@ use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use arrow_array::{Array, ArrayRef, StructArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow_schema::{DataType, TimeUnit as ArrowUnit};
 use base64::Engine as _;
 use rand::rngs::SmallRng;
@@ -448,6 +448,62 @@ fn random_rows_come_back_and_torn_ones_leave_nothing() {
         assert_eq!(rows(&mut columns, &schema), expected, "seed {seed}");
         assert_eq!(columns.size_bytes(), 0, "a finished column starts anew");
     }
+}
+
+#[test]
+fn rows_written_as_json_read_as_they_were() {
+    for seed in 0..300 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let fields = random_fields(&mut rng, 3);
+        let schema = TableSchema::parse(&json!({ "fields": fields }).to_string()).unwrap();
+        let mut columns = group(&schema);
+        let count = rng.random_range(1..20);
+        for row in 0..count {
+            let text = random_object(&mut rng, &fields).0.to_string();
+            append(&mut columns, row, text.as_bytes()).unwrap();
+        }
+        let batch = |columns: &mut Group| {
+            let fields = crate::arrow::fields(schema.fields());
+            RecordBatch::from(StructArray::new(fields, columns.finish().unwrap(), None))
+        };
+        let before = batch(&mut columns);
+        let json = JsonRows::of(&before).unwrap();
+        let style = JsonStyle {
+            nulls: rng.random(),
+        };
+        for row in 0..count {
+            let mut text = Vec::new();
+            json.write(row, style, &mut text).unwrap();
+            let read = append(&mut columns, row, &text);
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!(read, Ok(()), "seed {seed}: {text}");
+        }
+        assert_eq!(batch(&mut columns), before, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_row_looks_as_people_expect() {
+    let schema = TableSchema::parse(
+        r#"{"fields":[{"name":"a\"b","type":"decimal(9,2)"},{"name":"at","type":"timestamp(ms)"},
+        {"name":"local","type":"local_timestamp(us)"},{"name":"x","type":"double"},
+        {"name":"m","type":{"map":"int","keys":"long"}},{"name":"none","type":"string"}]}"#,
+    )
+    .unwrap();
+    let mut columns = group(&schema);
+    let text = r#"{"a\"b":1.5,"at":1500,"local":0,"x":2,"m":{"-1":null}}"#;
+    append(&mut columns, 0, text.as_bytes()).unwrap();
+    let fields = crate::arrow::fields(schema.fields());
+    let rows = StructArray::new(fields, columns.finish().unwrap(), None).into();
+    let json = JsonRows::of(&rows).unwrap();
+    let written = |nulls| {
+        let mut out = Vec::new();
+        json.write(0, JsonStyle { nulls }, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let start = r#"{"a\"b":1.50,"at":"1970-01-01T00:00:01.5Z","local":"1970-01-01T00:00:00","x":2.0,"m":{"-1":null}"#;
+    assert_eq!(written(false), format!("{start}}}"));
+    assert_eq!(written(true), format!(r#"{start},"none":null}}"#));
 }
 
 #[test]
