@@ -22,6 +22,7 @@
 mod arrow;
 mod column;
 mod decode;
+pub mod evolve;
 mod json;
 mod row_schema;
 mod scalar;

@@ -16,13 +16,16 @@ impl Draft {
     /// [`SchemaError::Invalid`] for names that a table cannot have (a system column's, two alike) and
     /// for more fields or levels than a schema may have.
     pub fn allocate(mut self) -> Result<TableSchema, SchemaError> {
-        let last_id = ids::allocate(&mut self.fields);
-        let schema = TableSchema {
-            fields: self.fields,
-            last_id,
-        };
+        let last_id = ids::allocate(&mut self.fields, 0).ok_or_else(ids::none_left)?;
+        TableSchema::of(self.fields, last_id)
+    }
+}
+
+impl TableSchema {
+    /// A schema of fields that have ids, if it keeps the rules.
+    pub(crate) fn of(fields: Vec<Field>, last_id: i32) -> Result<Self, SchemaError> {
         // One set of rules: those of the text.
-        TableSchema::parse(&schema.to_json())
+        Self::parse(&Self { fields, last_id }.to_json())
     }
 }
 
