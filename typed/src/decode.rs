@@ -10,7 +10,7 @@ use tidelog_records::{BatchHeader, Headers, Record, Records, RecordsError};
 use crate::column::{Column, Data, Full, Group};
 use crate::json::{self, Reason};
 use crate::schema::Field;
-use crate::{RowSchema, system};
+use crate::{RowSchema, infer, system};
 
 /// Offsets `first..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub struct RowBatch {
     pub rows: RecordBatch,
     /// In offset order.
     pub undecodable: Vec<Undecodable>,
+    /// The record at `end_offset` needs columns that the inferred table does not have yet
+    /// ([`crate::infer`]): let the table grow, then go on.
+    pub wants_columns: bool,
 }
 
 /// A record that is no row, as it was, and why.
@@ -132,6 +135,9 @@ pub fn decode_batches(
                 return rows.finish(range.first, record.offset);
             }
             rows.push(&record, timestamp_type)?;
+            if rows.wants_columns {
+                return rows.finish(range.first, record.offset);
+            }
             // Below `range.end`, so there is a next one.
             next = record.offset + 1;
         }
@@ -156,6 +162,8 @@ struct Rows<'a> {
     values: Group,
     undecodable: Vec<Undecodable>,
     undecodable_bytes: usize,
+    /// The record pushed last was not taken, because the table has to grow for it.
+    wants_columns: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -172,6 +180,7 @@ impl<'a> Rows<'a> {
             values: Group::new(schema.value_fields()),
             undecodable: Vec::new(),
             undecodable_bytes: 0,
+            wants_columns: false,
         }
     }
 
@@ -194,6 +203,10 @@ impl<'a> Rows<'a> {
             if reason.is_full() {
                 return Err(too_large(Full));
             }
+            if reason.wants_column() {
+                self.wants_columns = true;
+                return Ok(());
+            }
             let undecodable = Undecodable::new(record, timestamp_type, reason);
             self.undecodable_bytes += undecodable.size_bytes();
             self.undecodable.push(undecodable);
@@ -210,7 +223,10 @@ impl<'a> Rows<'a> {
     fn push_value(&mut self, value: Option<&[u8]>) -> Result<(), Reason> {
         let rows = self.offsets.len();
         match (self.schema.values(), value) {
-            (Some(_), Some(value)) => json::append(&mut self.values, rows, value),
+            (Some(_), Some(value)) => match self.schema.growth() {
+                None => json::append(&mut self.values, rows, value),
+                Some(growth) => infer::append(&mut self.values, rows, value, growth),
+            },
             (Some(_), None) => Err(Reason::NoValue),
             (None, value) => match self.values.columns.first_mut() {
                 Some(column) => push_bytes(column, value).map_err(|Full| Reason::full()),
@@ -236,6 +252,7 @@ impl<'a> Rows<'a> {
             end_offset,
             rows: RecordBatch::try_new(Arc::clone(self.schema.arrow()), columns)?,
             undecodable: self.undecodable,
+            wants_columns: self.wants_columns,
         })
     }
 }

@@ -23,6 +23,7 @@ mod arrow;
 mod column;
 mod decode;
 pub mod evolve;
+pub mod infer;
 mod json;
 mod row_schema;
 mod scalar;
@@ -31,5 +32,5 @@ pub mod system;
 
 pub use decode::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, decode_batches};
 pub use json::{Fault, Reason};
-pub use row_schema::RowSchema;
+pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};

@@ -11,9 +11,20 @@ use crate::{arrow, system};
 #[derive(Debug, Clone)]
 pub struct RowSchema {
     values: Option<Arc<TableSchema>>,
+    inferred: Option<Growth>,
     /// All columns.
     fields: Arc<[Field]>,
     arrow: SchemaRef,
+}
+
+/// What becomes of a member that an inferred table has no column for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// Decoding stops before its record ([`RowBatch::wants_columns`](crate::RowBatch::wants_columns)).
+    Wanted,
+    /// It is passed over; a value that neither its column nor a sibling takes makes the record
+    /// undecodable. For a table that has no room to grow.
+    Over,
 }
 
 impl RowSchema {
@@ -26,6 +37,15 @@ impl RowSchema {
     pub fn typed(values: TableSchema) -> Self {
         let values = Arc::new(values);
         Self::new(Some(Arc::clone(&values)), values.fields())
+    }
+
+    /// Rows of a topic whose values are JSON objects under a schema that was inferred: values that
+    /// their column does not take go to siblings ([`crate::infer`]).
+    pub fn inferred(values: TableSchema, growth: Growth) -> Self {
+        Self {
+            inferred: Some(growth),
+            ..Self::typed(values)
+        }
     }
 
     /// The Arrow schema of the rows.
@@ -45,6 +65,10 @@ impl RowSchema {
         Some(Arc::new(Schema::new(fields)))
     }
 
+    pub(crate) fn growth(&self) -> Option<Growth> {
+        self.inferred
+    }
+
     pub(crate) fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -54,6 +78,7 @@ impl RowSchema {
         fields.extend_from_slice(value_fields);
         Self {
             values,
+            inferred: None,
             arrow: Arc::new(Schema::new(arrow::fields(&fields))),
             fields: fields.into(),
         }

@@ -20,16 +20,10 @@ fn schema(fields: &str) -> TableSchema {
 
 /// The schema's fields as a writer has them.
 fn draft(fields: &str) -> Draft {
-    fn without_ids(field: &Field) -> Field {
-        let kind = match &field.kind {
-            Kind::List(element) => Kind::list_of(without_ids(element).kind),
-            Kind::Map { key, value } => Kind::map_of(key.kind.clone(), without_ids(value).kind),
-            Kind::Struct(members) => Kind::Struct(members.iter().map(without_ids).collect()),
-            plain => plain.clone(),
-        };
-        Field::draft(&field.name, kind, field.nullable)
-    }
-    let fields = schema(fields).fields().iter().map(without_ids).collect();
+    let fields = schema(fields).fields().to_vec();
+    let Kind::Struct(fields) = Kind::Struct(fields).without_ids() else {
+        unreachable!("a struct stays one");
+    };
     Draft { fields }
 }
 

@@ -42,6 +42,20 @@ impl Field {
 }
 
 impl Kind {
+    /// The same shape for a [`Draft`].
+    pub(crate) fn without_ids(&self) -> Self {
+        match self {
+            Self::List(element) => Self::list_of(element.kind.without_ids()),
+            Self::Map { key, value } => Self::map_of(key.kind.clone(), value.kind.without_ids()),
+            Self::Struct(members) => {
+                let member =
+                    |of: &Field| Field::draft(&of.name, of.kind.without_ids(), of.nullable);
+                Self::Struct(members.iter().map(member).collect())
+            }
+            plain => plain.clone(),
+        }
+    }
+
     /// A list whose elements may be null, for a [`Draft`].
     pub fn list_of(element: Kind) -> Self {
         Self::List(Box::new(Field::draft("element", element, true)))
