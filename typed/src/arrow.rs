@@ -18,6 +18,11 @@ pub(crate) fn field(of: &Field) -> ArrowField {
     ArrowField::new(&of.name, data_type(&of.kind), of.nullable).with_metadata([id].into())
 }
 
+/// The id of a column, as far as it has one.
+pub(crate) fn field_id(of: &ArrowField) -> Option<i32> {
+    of.metadata().get(FIELD_ID)?.parse().ok()
+}
+
 pub(crate) fn data_type(kind: &Kind) -> DataType {
     match kind {
         Kind::Bool => DataType::Boolean,

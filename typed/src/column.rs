@@ -353,6 +353,27 @@ impl Group {
         }
     }
 
+    /// How many rows are whole: between rows all columns have one length, within one those that had
+    /// their value are longer.
+    pub(crate) fn rows(&self) -> usize {
+        self.columns.iter().map(Column::len).min().unwrap_or(0)
+    }
+
+    /// Ends the row behind `rows`: what had no value becomes null. An error is the first column that
+    /// may not be.
+    pub(crate) fn end_row(&mut self, rows: usize) -> Result<(), usize> {
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            if column.len() > rows {
+                continue;
+            }
+            if !column.nullable {
+                return Err(index);
+            }
+            column.push_absent();
+        }
+        Ok(())
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.columns
             .iter_mut()

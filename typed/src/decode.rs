@@ -43,9 +43,18 @@ pub struct RowBatch {
     pub rows: RecordBatch,
     /// In offset order.
     pub undecodable: Vec<Undecodable>,
-    /// The record at `end_offset` was not taken because its writer is not known: teach
-    /// [`RowSchema::writers`] and go on.
-    pub unknown: Option<Writer>,
+    /// Why the record at `end_offset` was not taken, if the table has something to learn first.
+    pub wanted: Option<Wanted>,
+}
+
+/// What a table has to learn before it can take a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Who wrote the value: teach [`RowSchema::writers`], then go on.
+    Writer(Writer),
+    /// Columns that an inferred table does not have yet ([`crate::infer`]): let the table grow, then go
+    /// on.
+    Columns,
 }
 
 /// A record that is no row, as it was, and why.
@@ -91,7 +100,7 @@ pub enum DecodeError {
 /// batches; the caller leaves out batches of aborted transactions.
 ///
 /// The answer's `end_offset` is `range.end` once `batches` are used up, else the offset of the first
-/// record not taken: go on from there, once its writer is known if that is `unknown`.
+/// record not taken: go on from there, once the table has learned what is `wanted`.
 ///
 /// # Errors
 /// [`DecodeError`]; nothing is answered for then. A record that does not fit the schema is not an
@@ -135,10 +144,10 @@ pub fn decode_batches(
             if rows.reached(limits) {
                 return rows.finish(range.first, record.offset);
             }
-            if let Some(writer) = rows.push(&record, timestamp_type)? {
+            if let Some(wanted) = rows.push(&record, timestamp_type)? {
                 let taken = rows.finish(range.first, record.offset)?;
                 return Ok(RowBatch {
-                    unknown: Some(writer),
+                    wanted: Some(wanted),
                     ..taken
                 });
             }
@@ -197,17 +206,18 @@ impl<'a> Rows<'a> {
         fixed + columns + self.values.size_bytes() + self.undecodable_bytes
     }
 
-    /// Takes a record, unless its writer is to be asked for first.
+    /// Takes a record, unless the table has something to learn first.
     fn push(
         &mut self,
         record: &Record<'_>,
         timestamp_type: i32,
-    ) -> Result<Option<Writer>, DecodeError> {
+    ) -> Result<Option<Wanted>, DecodeError> {
         let (partition, offset) = (self.partition, record.offset);
         let too_large = |Full| DecodeError::TooLarge { partition, offset };
         let pushed = match self.push_value(record) {
             Ok(None) => Ok(()),
-            Ok(unknown) => return Ok(unknown),
+            Ok(wanted) => return Ok(wanted),
+            Err(reason) if reason.wants_column() => return Ok(Some(Wanted::Columns)),
             Err(reason) => Err(reason),
         };
         if let Err(reason) = pushed {
@@ -227,7 +237,7 @@ impl<'a> Rows<'a> {
         Ok(None)
     }
 
-    fn push_value(&mut self, record: &Record<'_>) -> Result<Option<Writer>, Reason> {
+    fn push_value(&mut self, record: &Record<'_>) -> Result<Option<Wanted>, Reason> {
         let rows = self.offsets.len();
         let Some(writers) = self.schema.writers() else {
             if let Some(column) = self.values.columns.first_mut() {
@@ -241,7 +251,7 @@ impl<'a> Rows<'a> {
                 plan.append(&mut self.values, rows, payload)?;
                 Ok(None)
             }
-            Found::Unknown(writer) => Ok(Some(writer)),
+            Found::Unknown(writer) => Ok(Some(Wanted::Writer(writer))),
             Found::Refused(reason) => Err(reason),
         }
     }
@@ -263,7 +273,7 @@ impl<'a> Rows<'a> {
             end_offset,
             rows: RecordBatch::try_new(Arc::clone(self.schema.arrow()), columns)?,
             undecodable: self.undecodable,
-            unknown: None,
+            wanted: None,
         })
     }
 }

@@ -9,7 +9,8 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::column::Group;
+use crate::column::{Column, Group};
+use crate::schema::{Field, Kind};
 use visit::Walk;
 
 pub use write::{JsonRows, JsonStyle, NotFinite, UnwritableType};
@@ -52,6 +53,10 @@ pub enum Fault {
     Value { expected: String },
     /// A name twice in one object, or a key twice in one map.
     Twice,
+    /// In a table that grows: no column takes it yet. Decoding stops there; see [`crate::infer`].
+    NoColumn,
+    /// More members, or others, than a struct of an inferred table takes.
+    Crowded,
     /// No room in this batch. Never the fault of a record: decoding stops with an error instead.
     Full,
 }
@@ -61,6 +66,28 @@ impl Reason {
         Self::Field {
             path: String::new(),
             fault: Fault::Full,
+        }
+    }
+
+    /// True when the table, not the record, is at fault: it has to grow first.
+    pub(crate) fn wants_column(&self) -> bool {
+        matches!(
+            self,
+            Self::Field {
+                fault: Fault::NoColumn,
+                ..
+            }
+        )
+    }
+
+    /// The same, seen from outside `name`.
+    pub(crate) fn within(self, name: &str) -> Self {
+        match self {
+            Self::Field { path, fault } => Self::Field {
+                path: join(name, &path),
+                fault,
+            },
+            whole => whole,
         }
     }
 
@@ -83,6 +110,8 @@ impl fmt::Display for Fault {
             Self::Type { expected, found } => write!(f, "a JSON {found}, not {expected}"),
             Self::Value { expected } => write!(f, "not exactly a value of {expected}"),
             Self::Twice => f.write_str("given twice"),
+            Self::NoColumn => f.write_str("no column takes it yet"),
+            Self::Crowded => f.write_str("more members than a struct takes"),
             Self::Full => f.write_str("too much for one batch"),
         }
     }
@@ -96,5 +125,36 @@ pub(crate) fn append(columns: &mut Group, rows: usize, value: &[u8]) -> Result<(
     })
 }
 
+/// As [`append`], but a member without a column is a [`Fault::NoColumn`], unless it holds nothing but
+/// nulls. The path of that fault is not told.
+pub(crate) fn append_known(columns: &mut Group, rows: usize, value: &[u8]) -> Result<(), Reason> {
+    let walk = Walk::strict();
+    walk.row(columns, value).inspect_err(|_| {
+        columns.truncate(rows);
+    })
+}
+
+/// Appends one value to one column; on an error it may be half there.
+pub(crate) fn append_value(column: &mut Column, text: &str) -> Result<(), Reason> {
+    Walk::default().value(column, text)
+}
+
+/// True unless a column of this type, nullable, would refuse the value. Text that is no JSON is nobody's
+/// misfit.
+pub(crate) fn takes(kind: &Kind, text: &str) -> bool {
+    let mut column = Column::new(&Field::draft("", kind.clone(), true));
+    let taken = append_value(&mut column, text);
+    taken.is_ok() || matches!(taken, Err(Reason::NotJson(_)))
+}
+
+/// The path of `path` inside `name`.
+fn join(name: &str, path: &str) -> String {
+    let dot = match path.as_bytes().first() {
+        None | Some(b'[' | b'{') => "",
+        _ => ".",
+    };
+    format!("{name}{dot}{path}")
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

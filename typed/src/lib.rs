@@ -22,6 +22,8 @@
 mod arrow;
 mod column;
 mod decode;
+pub mod evolve;
+pub mod infer;
 mod json;
 mod row_schema;
 mod scalar;
@@ -29,8 +31,10 @@ mod schema;
 pub mod system;
 mod writers;
 
-pub use decode::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, decode_batches};
+pub use decode::{
+    DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, Wanted, decode_batches,
+};
 pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
-pub use row_schema::RowSchema;
+pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
 pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writer, Writers, message_indexes};

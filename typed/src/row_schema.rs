@@ -17,6 +17,16 @@ pub struct RowSchema {
     arrow: SchemaRef,
 }
 
+/// What becomes of a member that an inferred table has no column for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// Decoding stops before its record ([`Wanted::Columns`](crate::Wanted::Columns)).
+    Wanted,
+    /// It is passed over; a value that neither its column nor a sibling takes makes the record
+    /// undecodable. For a table that has no room to grow.
+    Over,
+}
+
 impl RowSchema {
     /// Rows of a `key_value` topic: the value stays one binary column, `value`.
     pub fn key_value() -> Self {
@@ -37,6 +47,15 @@ impl RowSchema {
     /// Who writes the values; `None` for a `key_value` topic.
     pub fn writers(&self) -> Option<&Arc<Writers>> {
         self.writers.as_ref()
+    }
+
+    /// Rows of a topic whose values are JSON objects under a schema that was inferred: values that
+    /// their column does not take go to siblings ([`crate::infer`]).
+    pub fn inferred(values: TableSchema, growth: Growth) -> Self {
+        Self::written(
+            values,
+            Arc::new(Writers::bare(Arc::new(Plan::Inferred(growth)))),
+        )
     }
 
     /// The Arrow schema of the rows.

@@ -143,6 +143,16 @@ impl Kind {
         }
     }
 
+    /// The fields right inside: members, the element, or key and value.
+    pub(crate) fn children(&self) -> Box<dyn Iterator<Item = &Field> + '_> {
+        match self {
+            Self::List(element) => Box::new(std::iter::once(&**element)),
+            Self::Map { key, value } => Box::new([&**key, &**value].into_iter()),
+            Self::Struct(members) => Box::new(members.iter()),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
     /// True for a type that the keys of a map may have: bool, int, long, string.
     pub fn is_map_key(&self) -> bool {
         matches!(self, Self::Bool | Self::Int | Self::Long | Self::String)

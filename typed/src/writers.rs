@@ -17,9 +17,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::Reason;
 use crate::column::Group;
-use crate::json;
+use crate::{Growth, Reason, infer, json};
 
 /// Name of the header that names a value's schema.
 pub const VALUE_SCHEMA_HEADER: &str = "__value_schema_id";
@@ -67,6 +66,8 @@ pub struct Writer {
 pub enum Plan {
     /// JSON objects, as an inline schema takes them.
     Json,
+    /// JSON objects in a table that was inferred from such ([`crate::infer`]).
+    Inferred(Growth),
 }
 
 /// How values are found to be of a schema.
@@ -218,6 +219,7 @@ impl Plan {
     ) -> Result<(), Reason> {
         match self {
             Self::Json => json::append(columns, rows, value),
+            Self::Inferred(growth) => infer::append(columns, rows, value, *growth),
         }
     }
 }

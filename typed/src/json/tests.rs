@@ -26,7 +26,7 @@ fn schema_of(kind: &str, nullable: bool) -> TableSchema {
 }
 
 /// The rows of the columns as JSON objects, nulls left in.
-fn rows(columns: &mut Group, schema: &TableSchema) -> Vec<Value> {
+pub(crate) fn rows(columns: &mut Group, schema: &TableSchema) -> Vec<Value> {
     let fields = crate::arrow::fields(schema.fields());
     let array = StructArray::new(fields, columns.finish().unwrap(), None);
     (0..array.len()).map(|row| value_at(&array, row)).collect()

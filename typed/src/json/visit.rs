@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Fault, Reason};
 use crate::column::{Column, Data, Full, Group, Nested};
+use crate::infer::says_something;
 use crate::scalar;
 use crate::schema::{Kind, TimeUnit};
 
@@ -21,9 +22,18 @@ const TOP: &str = "object";
 #[derive(Default)]
 pub(super) struct Walk {
     fault: RefCell<Option<(Fault, String)>>,
+    /// Members without a column are a fault, unless they hold nothing but nulls.
+    strict: bool,
 }
 
 impl Walk {
+    pub(super) fn strict() -> Self {
+        Self {
+            strict: true,
+            ..Self::default()
+        }
+    }
+
     /// Walks one value into one row of `columns`, which all have one length.
     pub(super) fn row(&self, columns: &mut Group, value: &[u8]) -> Result<(), Reason> {
         let mut text = serde_json::Deserializer::from_slice(value);
@@ -33,6 +43,13 @@ impl Walk {
         };
         text.deserialize_any(top)
             .and_then(|()| text.end())
+            .map_err(|error| self.reason(&error))
+    }
+
+    /// Walks one value into `column`; on an error it may be half there.
+    pub(super) fn value(&self, column: &mut Column, text: &str) -> Result<(), Reason> {
+        let seed = ValueSeed { walk: self, column };
+        seed.deserialize(&mut serde_json::Deserializer::from_str(text))
             .map_err(|error| self.reason(&error))
     }
 
@@ -55,11 +72,7 @@ impl Walk {
     /// On the way out: the fault lies inside `name`.
     fn within(&self, name: &str) {
         if let Some((_, path)) = self.fault.borrow_mut().as_mut() {
-            let dot = match path.as_bytes().first() {
-                None | Some(b'[' | b'{') => "",
-                _ => ".",
-            };
-            *path = format!("{name}{dot}{path}");
+            *path = super::join(name, path);
         }
     }
 
@@ -127,12 +140,11 @@ fn object<'de, A: MapAccess<'de>>(
     group: &mut Group,
     mut members: A,
 ) -> Result<(), A::Error> {
-    // Columns are as long as each other between rows; one that is longer has had its member.
-    let rows = group.columns.iter().map(Column::len).min().unwrap_or(0);
+    let rows = group.rows();
     let mut expected = 0;
     while let Some(found) = members.next_key_seed(NameSeed { group, expected })? {
         let Some(index) = found else {
-            members.next_value::<IgnoredAny>()?;
+            unknown(walk, &mut members)?;
             continue;
         };
         expected = index + 1;
@@ -147,17 +159,22 @@ fn object<'de, A: MapAccess<'de>>(
             return Err(error);
         }
     }
-    for index in 0..group.columns.len() {
-        let column = &mut group.columns[index];
-        if column.len() > rows {
-            continue;
-        }
-        if !column.nullable {
-            let missing = walk.stop(Fault::Missing);
-            walk.within(group.name(index));
-            return missing;
-        }
-        column.push_absent();
+    group.end_row(rows).or_else(|index| {
+        let missing = walk.stop(Fault::Missing);
+        walk.within(group.name(index));
+        missing
+    })
+}
+
+/// Passes over a member that has no column.
+fn unknown<'de, A: MapAccess<'de>>(walk: &Walk, members: &mut A) -> Result<(), A::Error> {
+    if !walk.strict {
+        members.next_value::<IgnoredAny>()?;
+        return Ok(());
+    }
+    let value: &RawValue = members.next_value()?;
+    if says_something(value.get()) {
+        return walk.stop(Fault::NoColumn);
     }
     Ok(())
 }

@@ -16,13 +16,16 @@ impl Draft {
     /// [`SchemaError::Invalid`] for names that a table cannot have (a system column's, two alike) and
     /// for more fields or levels than a schema may have.
     pub fn allocate(mut self) -> Result<TableSchema, SchemaError> {
-        let last_id = ids::allocate(&mut self.fields);
-        let schema = TableSchema {
-            fields: self.fields,
-            last_id,
-        };
+        let last_id = ids::allocate(&mut self.fields, 0).ok_or_else(ids::none_left)?;
+        TableSchema::of(self.fields, last_id)
+    }
+}
+
+impl TableSchema {
+    /// A schema of fields that have ids, if it keeps the rules.
+    pub(crate) fn of(fields: Vec<Field>, last_id: i32) -> Result<Self, SchemaError> {
         // One set of rules: those of the text.
-        TableSchema::parse(&schema.to_json())
+        Self::parse(&Self { fields, last_id }.to_json())
     }
 }
 
@@ -39,6 +42,20 @@ impl Field {
 }
 
 impl Kind {
+    /// The same shape for a [`Draft`].
+    pub(crate) fn without_ids(&self) -> Self {
+        match self {
+            Self::List(element) => Self::list_of(element.kind.without_ids()),
+            Self::Map { key, value } => Self::map_of(key.kind.clone(), value.kind.without_ids()),
+            Self::Struct(members) => {
+                let member =
+                    |of: &Field| Field::draft(&of.name, of.kind.without_ids(), of.nullable);
+                Self::Struct(members.iter().map(member).collect())
+            }
+            plain => plain.clone(),
+        }
+    }
+
     /// A list whose elements may be null, for a [`Draft`].
     pub fn list_of(element: Kind) -> Self {
         Self::List(Box::new(Field::draft("element", element, true)))

@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<TableSchema, SchemaError> {
         UNGIVEN if ids::any_given(&fields) => {
             return Err(root.fault("\"last_id\" is missing beside ids that are given"));
         }
-        UNGIVEN => ids::allocate(&mut fields),
+        UNGIVEN => ids::allocate(&mut fields, 0).ok_or_else(ids::none_left)?,
         last_id => {
             ids::check(&fields, last_id).map_err(|what| root.fault(what))?;
             last_id

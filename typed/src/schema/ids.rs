@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::{Field, Kind, TableSchema};
+use super::{Field, Kind, SchemaError, TableSchema};
 
-/// Gives ids from 1 on, a field before its children. Answers the last one.
-pub(super) fn allocate(fields: &mut [Field]) -> i32 {
-    let mut last = 0;
+/// Gives ids from `last + 1` on, a field before its children. Answers the last one; `None` when
+/// there are no more ids.
+pub(super) fn allocate(fields: &mut [Field], last: i32) -> Option<i32> {
+    let mut last = Some(last);
     visit_mut(fields, &mut |field| {
-        last += 1;
-        field.id = last;
+        last = last.and_then(|last| last.checked_add(1));
+        field.id = last.unwrap_or(UNGIVEN);
     });
     last
 }
@@ -66,6 +67,28 @@ fn visit_mut(fields: &mut [Field], see: &mut impl FnMut(&mut Field)) {
             Kind::Struct(children) => visit_mut(children, see),
             _ => {}
         }
+    }
+}
+
+impl Field {
+    /// Gives this field and its children ids from `last + 1` on; answers the last one.
+    pub(crate) fn allocate(&mut self, last: i32) -> Result<i32, SchemaError> {
+        let fields = std::slice::from_mut(self);
+        allocate(fields, last).ok_or_else(none_left)
+    }
+
+    /// True if `is` holds for this field or one inside it.
+    pub(crate) fn any(&self, is: impl Fn(&Self) -> bool) -> bool {
+        let mut any = false;
+        visit(std::slice::from_ref(self), &mut |field| any |= is(field));
+        any
+    }
+}
+
+pub(super) fn none_left() -> SchemaError {
+    SchemaError::Invalid {
+        at: "last_id".to_owned(),
+        what: "no ids are left".to_owned(),
     }
 }
 
