@@ -1,5 +1,6 @@
-//! How fast one core turns JSON records into columns: `cargo run --release -p tidelog-typed
-//! --example decode_speed`. Prints MB of JSON and records per second, best of ten rounds.
+//! How fast one core turns values into columns: `cargo run --release -p tidelog-typed --example
+//! decode_speed [json | protobuf]`. Prints MB of values and records per second, best of ten rounds.
+//! JSON comes in records with keys and offsets; Protobuf is values alone.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tidelog_records::BatchBuilder;
+use tidelog_typed::protobuf::{MessageChoice, Plan, Writer};
 use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, TableSchema, decode_batches};
 
 const RECORDS: i64 = 100_000;
@@ -15,6 +17,14 @@ const RECORDS_PER_BATCH: i64 = 500;
 const ROUNDS: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    match std::env::args().nth(1).as_deref() {
+        None | Some("json") => json(),
+        Some("protobuf") => protobuf(),
+        Some(other) => Err(format!("no format {other}").into()),
+    }
+}
+
+fn json() -> Result<(), Box<dyn Error>> {
     let schema = RowSchema::typed(TableSchema::parse(&schema())?);
     let (batches, json_bytes) = batches()?;
     let range = OffsetRange {
@@ -40,13 +50,38 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(rows as i64, RECORDS);
         best = best.min(start.elapsed().as_secs_f64());
     }
+    print("JSON", json_bytes, best);
+    Ok(())
+}
+
+fn protobuf() -> Result<(), Box<dyn Error>> {
+    let writer = Writer::parse(PROTOBUF, &[], &MessageChoice::default())?;
+    let plan = Plan::compile(&writer, &writer.draft().allocate()?)?;
+    let values: Vec<_> = (0..RECORDS).map(protobuf_value).collect();
+    let bytes = values.iter().map(Vec::len).sum();
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut rows = 0;
+        for values in values.chunks(10_000) {
+            let (batch, undecodable) = plan.columns(values.iter().map(Vec::as_slice))?;
+            assert!(undecodable.is_empty());
+            rows += batch.num_rows();
+        }
+        assert_eq!(rows as i64, RECORDS);
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    print("Protobuf", bytes, best);
+    Ok(())
+}
+
+fn print(format: &str, bytes: usize, best: f64) {
     println!(
-        "{} bytes a record, {:.0} MB/s of JSON, {:.0} thousand records/s",
-        json_bytes as i64 / RECORDS,
-        json_bytes as f64 / best / 1e6,
+        "{} bytes a record, {:.0} MB/s of {format}, {:.0} thousand records/s",
+        bytes as i64 / RECORDS,
+        bytes as f64 / best / 1e6,
         RECORDS as f64 / best / 1e3
     );
-    Ok(())
 }
 
 /// Twenty columns: 3 integers, a moment, 4 doubles, a bool, 11 texts.
@@ -94,4 +129,56 @@ fn value(offset: i64) -> String {
         .chain(texts)
         .collect();
     format!("{{{}}}", members.join(","))
+}
+
+/// The columns of [`schema`], the moment as a Timestamp.
+const PROTOBUF: &str = r#"
+    syntax = "proto3";
+    import "google/protobuf/timestamp.proto";
+    message Row {
+      int64 number_0 = 1; int64 number_1 = 2; int64 number_2 = 3;
+      google.protobuf.Timestamp created_at = 4;
+      double measure_0 = 5; double measure_1 = 6; double measure_2 = 7; double measure_3 = 8;
+      bool active = 9;
+      string text_0 = 10; string text_1 = 11; string text_2 = 12; string text_3 = 13;
+      string text_4 = 14; string text_5 = 15; string text_6 = 16; string text_7 = 17;
+      string text_8 = 18; string text_9 = 19; string text_10 = 20;
+    }
+"#;
+
+/// One message in the wire format, about 680 bytes.
+fn protobuf_value(offset: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut bytes = |number: u64, bytes: &[u8]| {
+        varint(&mut out, number << 3 | 2);
+        varint(&mut out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    };
+    let mut moment = vec![1 << 3];
+    varint(&mut moment, 1_777_638_600 + offset as u64);
+    moment.push(2 << 3);
+    varint(&mut moment, 123_456_000);
+    bytes(4, &moment);
+    for i in 0..11 {
+        let text = format!("the quick brown fox of row {offset} jumps over {i} dogs");
+        bytes(10 + i, text.as_bytes());
+    }
+    for i in 0..3 {
+        varint(&mut out, (1 + i) << 3);
+        varint(&mut out, offset as u64 * 31 + i);
+    }
+    for i in 0..4 {
+        out.push((5 + i) << 3 | 1);
+        out.extend_from_slice(&(offset as f64 + f64::from(i) / 16.0).to_le_bytes());
+    }
+    out.extend_from_slice(&[9 << 3, u8::from(offset % 2 == 0)]);
+    out
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }

@@ -295,6 +295,11 @@ impl<T> Nested<T> {
         Ok(())
     }
 
+    /// Where the items of the list begin that was not ended yet.
+    pub(crate) fn open_from(&self) -> usize {
+        start(&self.ends, self.ends.len())
+    }
+
     fn push_empty(&mut self) {
         self.ends.push(self.ends.last().copied().unwrap_or(0));
     }

@@ -11,7 +11,7 @@ use crate::column::{Column, Data, Full, Group};
 use crate::json::Reason;
 use crate::schema::Field;
 use crate::writers::{Found, VALUE_SCHEMA_HEADER};
-use crate::{RowSchema, Writer, system};
+use crate::{RowSchema, WrittenBy, system};
 
 /// Offsets `first..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct RowBatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// Who wrote the value: teach [`RowSchema::writers`], then go on.
-    Writer(Writer),
+    Writer(WrittenBy),
     /// Columns that an inferred table does not have yet ([`crate::infer`]): let the table grow, then go
     /// on.
     Columns,

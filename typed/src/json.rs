@@ -34,6 +34,8 @@ pub enum Reason {
     NotJson(String),
     #[error("a JSON {found}, not an object")]
     NotAnObject { found: &'static str },
+    #[error("not Protobuf: {0}")]
+    NotProtobuf(&'static str),
     /// `path` is the field's dotted name (`lines[].price`).
     #[error("field {path}: {fault}")]
     Field { path: String, fault: Fault },
@@ -51,12 +53,21 @@ pub enum Fault {
     },
     /// A number or text that is not a value of the type, or not exactly one.
     Value { expected: String },
+    /// A known Protobuf field in another wire type than its own.
+    Wire {
+        expected: &'static str,
+        found: &'static str,
+    },
+    /// The bytes of the field are not in the value's format.
+    Malformed(&'static str),
     /// A name twice in one object, or a key twice in one map.
     Twice,
     /// In a table that grows: no column takes it yet. Decoding stops there; see [`crate::infer`].
     NoColumn,
     /// More members, or others, than a struct of an inferred table takes.
     Crowded,
+    /// The row would take far more room than its value does.
+    Expands,
     /// No room in this batch. Never the fault of a record: decoding stops with an error instead.
     Full,
 }
@@ -109,9 +120,12 @@ impl fmt::Display for Fault {
             Self::Missing => f.write_str("no value, and null is not allowed"),
             Self::Type { expected, found } => write!(f, "a JSON {found}, not {expected}"),
             Self::Value { expected } => write!(f, "not exactly a value of {expected}"),
+            Self::Wire { expected, found } => write!(f, "a {found}, not {expected}"),
+            Self::Malformed(what) => f.write_str(what),
             Self::Twice => f.write_str("given twice"),
             Self::NoColumn => f.write_str("no column takes it yet"),
             Self::Crowded => f.write_str("more members than a struct takes"),
+            Self::Expands => f.write_str("the row would take far more room than its value"),
             Self::Full => f.write_str("too much for one batch"),
         }
     }

@@ -11,7 +11,7 @@
 //!   [`RowBatch`] answers for is either a row or an [`Undecodable`] with its reason; only control
 //!   batches are neither.
 //! - **Strict.** A value is taken as the column's type or refused; nothing is rounded, guessed or
-//!   cut (the table in `docs/formats/typed-json.md` is the whole of it).
+//!   cut, but for what the tables in `docs/formats/typed-json.md` and `typed-protobuf.md` say.
 //! - **A column is its id.** Ids are given once, from 1 on, and travel in `PARQUET:field_id`;
 //!   system columns have fixed negative ids ([`system`]).
 //! - **Bounded.** One call stops at the rows and bytes it was allowed, at a record boundary; no
@@ -25,6 +25,7 @@ mod decode;
 pub mod evolve;
 pub mod infer;
 mod json;
+pub mod protobuf;
 mod row_schema;
 mod scalar;
 mod schema;
@@ -37,4 +38,6 @@ pub use decode::{
 pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
 pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
-pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writer, Writers, message_indexes};
+pub use writers::{
+    Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writers, WrittenBy, written_by,
+};

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::column::Group;
+use crate::protobuf::{self, parse_message_indexes};
 use crate::{Growth, Reason, infer, json};
 
 /// Name of the header that names a value's schema.
@@ -27,9 +28,6 @@ pub const VALUE_SCHEMA_HEADER: &str = "__value_schema_id";
 const MAGIC_ID: u8 = 0;
 /// First byte of the header.
 const MAGIC_GUID: u8 = 1;
-
-/// Most message indexes: one for each level of nesting.
-const INDEXES_MAX: usize = 32;
 
 /// A schema as a value names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,7 +52,7 @@ impl fmt::Display for SchemaRef {
 
 /// What wrote a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Writer {
+pub struct WrittenBy {
     pub schema: SchemaRef,
     /// Which message of a Protobuf schema: its index, then those of the nested ones inside. Empty for
     /// other formats, and for a schema whose format is not known yet.
@@ -68,6 +66,7 @@ pub enum Plan {
     Json,
     /// JSON objects in a table that was inferred from such ([`crate::infer`]).
     Inferred(Growth),
+    Protobuf(protobuf::Plan),
 }
 
 /// How values are found to be of a schema.
@@ -103,7 +102,7 @@ pub struct Writers {
 pub(crate) enum Found<'a> {
     Read(Arc<Plan>, &'a [u8]),
     /// Ask for this writer, then come again.
-    Unknown(Writer),
+    Unknown(WrittenBy),
     Refused(Reason),
 }
 
@@ -186,7 +185,7 @@ impl Writers {
         };
         let known = self.known.read();
         match known.get(&schema) {
-            None => Found::Unknown(Writer {
+            None => Found::Unknown(WrittenBy {
                 schema,
                 message: Vec::new(),
             }),
@@ -196,11 +195,11 @@ impl Writers {
             }
             Some(Known::Unusable(why)) => Found::Refused(Reason::Schema(Arc::clone(why))),
             Some(Known::Messages(messages)) => {
-                let Some((message, rest)) = message_indexes(indexes) else {
+                let Ok((message, rest)) = parse_message_indexes(indexes) else {
                     return Found::Refused(Reason::NoMessageIndexes);
                 };
                 match messages.get(&message) {
-                    None => Found::Unknown(Writer { schema, message }),
+                    None => Found::Unknown(WrittenBy { schema, message }),
                     Some(Ok(plan)) => Found::Read(Arc::clone(plan), payload.unwrap_or(rest)),
                     Some(Err(why)) => Found::Refused(Reason::Schema(Arc::clone(why))),
                 }
@@ -220,8 +219,17 @@ impl Plan {
         match self {
             Self::Json => json::append(columns, rows, value),
             Self::Inferred(growth) => infer::append(columns, rows, value, *growth),
+            Self::Protobuf(plan) => plan.append(columns, rows, value),
         }
     }
+}
+
+/// The schema that a value, or the value of its [`VALUE_SCHEMA_HEADER`], names; and the message indexes
+/// that follow, if these bytes can be some.
+pub fn written_by(header: Option<&[u8]>, value: &[u8]) -> Option<(SchemaRef, Option<Vec<i32>>)> {
+    let (schema, indexes, _) = named(header, value)?;
+    let indexes = parse_message_indexes(indexes).ok();
+    Some((schema, indexes.map(|(indexes, _)| indexes)))
 }
 
 /// The schema a value names, the bytes in which message indexes stand, and the payload where it
@@ -246,40 +254,11 @@ fn named<'a>(
     Some((SchemaRef::Id(i32::from_be_bytes(*id)), rest, apart))
 }
 
-/// Message indexes, and what follows them: a count and as many indexes, all zigzag varints; a count of
-/// zero stands for the first message.
-pub fn message_indexes(bytes: &[u8]) -> Option<(Vec<i32>, &[u8])> {
-    let (count, mut rest) = varint(bytes)?;
-    if count == 0 {
-        return Some((vec![0], rest));
-    }
-    let count = usize::try_from(count).ok().filter(|n| *n <= INDEXES_MAX)?;
-    let mut indexes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (index, after) = varint(rest)?;
-        indexes.push(index);
-        rest = after;
-    }
-    Some((indexes, rest))
-}
-
-fn varint(bytes: &[u8]) -> Option<(i32, &[u8])> {
-    let mut raw = 0_u32;
-    for (position, byte) in bytes.iter().enumerate().take(5) {
-        raw |= u32::from(byte & 0x7f) << (7 * position);
-        if byte & 0x80 == 0 {
-            let value = (raw >> 1) as i32 ^ -((raw & 1) as i32);
-            return Some((value, &bytes[position + 1..]));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn unknown(header: Option<&[u8]>, value: &[u8]) -> Writer {
+    fn unknown(header: Option<&[u8]>, value: &[u8]) -> WrittenBy {
         match Writers::framed().find(|| header, value) {
             Found::Unknown(writer) => writer,
             _ => panic!("a writer nobody knows"),
@@ -289,7 +268,7 @@ mod tests {
     #[test]
     fn a_value_or_its_header_names_the_schema() {
         let framed = [0, 0, 0, 1, 2, b'{', b'}'];
-        let id = Writer {
+        let id = WrittenBy {
             schema: SchemaRef::Id(258),
             message: Vec::new(),
         };
@@ -327,15 +306,5 @@ mod tests {
         assert!(matches!(writers.find(|| None, &framed), Found::Refused(_)));
         writers.forget_unusable();
         assert!(matches!(writers.find(|| None, &framed), Found::Unknown(_)));
-    }
-
-    #[test]
-    fn indexes_of_messages() {
-        assert_eq!(message_indexes(&[0, 9]), Some((vec![0], &[9][..])));
-        assert_eq!(message_indexes(&[2, 0]), Some((vec![0], &[][..])));
-        assert_eq!(message_indexes(&[4, 2, 6]), Some((vec![1, 3], &[][..])));
-        for bytes in [&[][..], &[4, 2], &[1], &[0x80; 6], &[0x7e]] {
-            assert_eq!(message_indexes(bytes), None, "{bytes:?}");
-        }
     }
 }
