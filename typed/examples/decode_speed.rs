@@ -1,44 +1,46 @@
 //! How fast one core turns values into columns: `cargo run --release -p tidelog-typed --example
-//! decode_speed [json | protobuf]`. Prints MB of values and records per second, best of ten rounds.
-//! JSON comes in records with keys and offsets; Protobuf is values alone.
+//! decode_speed [json | avro | protobuf]`. Prints MB of values and records per second, best of ten
+//! rounds. JSON comes in record batches, as a topic has it; the others as values alone.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::error::Error;
 use std::time::Instant;
 
+use apache_avro::types::Value as Avro;
 use bytes::Bytes;
 use tidelog_records::BatchBuilder;
-use tidelog_typed::protobuf::{MessageChoice, Plan, Writer};
 use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, TableSchema, decode_batches};
+use tidelog_typed::{avro, protobuf};
 
 const RECORDS: i64 = 100_000;
 const RECORDS_PER_BATCH: i64 = 500;
 const ROUNDS: usize = 10;
+/// Rows of one Arrow batch.
+const ROWS: usize = 10_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1).as_deref() {
         None | Some("json") => json(),
-        Some("protobuf") => protobuf(),
-        Some(other) => Err(format!("no format {other}").into()),
+        Some("avro") => of_avro(),
+        Some("protobuf") => of_protobuf(),
+        Some(other) => Err(format!("no mode {other:?}; there are json, avro, protobuf").into()),
     }
 }
 
 fn json() -> Result<(), Box<dyn Error>> {
     let schema = RowSchema::typed(TableSchema::parse(&schema())?);
-    let (batches, json_bytes) = batches()?;
+    let (batches, bytes) = batches()?;
     let range = OffsetRange {
         first: 0,
         end: RECORDS,
     };
     let limits = DecodeLimits {
-        records_max: 10_000,
+        records_max: ROWS,
         bytes_max: 64 << 20,
         batch_bytes_max: 16 << 20,
     };
-    let mut best = f64::MAX;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
+    measure("JSON", bytes, || {
         let mut rows = 0;
         let mut rest = range;
         while rest.first < rest.end {
@@ -47,54 +49,124 @@ fn json() -> Result<(), Box<dyn Error>> {
             rows += out.rows.num_rows();
             rest.first = out.end_offset;
         }
-        assert_eq!(rows as i64, RECORDS);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    print("JSON", json_bytes, best);
-    Ok(())
+        Ok(rows)
+    })
 }
 
-fn protobuf() -> Result<(), Box<dyn Error>> {
-    let writer = Writer::parse(PROTOBUF, &[], &MessageChoice::default())?;
-    let plan = Plan::compile(&writer, &writer.draft().allocate()?)?;
-    let values: Vec<_> = (0..RECORDS).map(protobuf_value).collect();
+fn of_avro() -> Result<(), Box<dyn Error>> {
+    let table = TableSchema::parse(&schema())?;
+    let text = avro_schema();
+    let plan = avro::Plan::compile(&avro::Writer::parse(&text, &[])?, &table)?;
+    let schema = apache_avro::Schema::parse_str(&text)?;
+    let values = (0..RECORDS).map(|offset| apache_avro::to_avro_datum(&schema, avro_value(offset)));
+    let values = values.collect::<Result<Vec<_>, _>>()?;
     let bytes = values.iter().map(Vec::len).sum();
+    measure("Avro", bytes, || {
+        let mut rows = 0;
+        for values in values.chunks(ROWS) {
+            let decoded = plan.decode(values.iter().map(Vec::as_slice))?;
+            rows += decoded.rows.num_rows();
+        }
+        Ok(rows)
+    })
+}
+
+fn measure(
+    format: &str,
+    bytes: usize,
+    mut round: impl FnMut() -> Result<usize, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let mut rows = 0;
-        for values in values.chunks(10_000) {
-            let (batch, undecodable) = plan.columns(values.iter().map(Vec::as_slice))?;
-            assert!(undecodable.is_empty());
-            rows += batch.num_rows();
-        }
-        assert_eq!(rows as i64, RECORDS);
+        assert_eq!(round()? as i64, RECORDS);
         best = best.min(start.elapsed().as_secs_f64());
     }
-    print("Protobuf", bytes, best);
-    Ok(())
-}
-
-fn print(format: &str, bytes: usize, best: f64) {
     println!(
         "{} bytes a record, {:.0} MB/s of {format}, {:.0} thousand records/s",
         bytes as i64 / RECORDS,
         bytes as f64 / best / 1e6,
         RECORDS as f64 / best / 1e3
     );
+    Ok(())
+}
+
+fn of_protobuf() -> Result<(), Box<dyn Error>> {
+    let first = protobuf::MessageChoice::default();
+    let writer = protobuf::Writer::parse(PROTOBUF, &[], &first)?;
+    let plan = protobuf::Plan::compile(&writer, &writer.draft().allocate()?)?;
+    let values: Vec<_> = (0..RECORDS).map(protobuf_value).collect();
+    let bytes = values.iter().map(Vec::len).sum();
+    measure("Protobuf", bytes, || {
+        let mut rows = 0;
+        for values in values.chunks(ROWS) {
+            let (batch, undecodable) = plan.columns(values.iter().map(Vec::as_slice))?;
+            assert!(undecodable.is_empty());
+            rows += batch.num_rows();
+        }
+        Ok(rows)
+    })
 }
 
 /// Twenty columns: 3 integers, a moment, 4 doubles, a bool, 11 texts.
+fn columns() -> impl Iterator<Item = (String, &'static str)> {
+    (0..3)
+        .map(|i| (format!("number_{i}"), "long"))
+        .chain([("created_at".to_owned(), "timestamp(us)")])
+        .chain((0..4).map(|i| (format!("measure_{i}"), "double")))
+        .chain([("active".to_owned(), "bool")])
+        .chain((0..11).map(|i| (format!("text_{i}"), "string")))
+}
+
 fn schema() -> String {
-    let field = |name: String, kind: &str| format!(r#"{{"name":"{name}","type":"{kind}"}}"#);
-    let fields = (0..3)
-        .map(|i| field(format!("number_{i}"), "long"))
-        .chain([field("created_at".to_owned(), "timestamp(us)")])
-        .chain((0..4).map(|i| field(format!("measure_{i}"), "double")))
-        .chain([field("active".to_owned(), "bool")])
-        .chain((0..11).map(|i| field(format!("text_{i}"), "string")));
-    let fields: Vec<_> = fields.collect();
+    let field = |(name, kind)| format!(r#"{{"name":"{name}","type":"{kind}"}}"#);
+    let fields: Vec<_> = columns().map(field).collect();
     format!(r#"{{"fields":[{}]}}"#, fields.join(","))
+}
+
+/// The same columns; every third may be null.
+fn avro_schema() -> String {
+    let fields = columns().enumerate().map(|(i, (name, kind))| {
+        let kind = match kind {
+            "timestamp(us)" => r#"{"type":"long","logicalType":"timestamp-micros"}"#.to_owned(),
+            "bool" => r#""boolean""#.to_owned(),
+            kind => format!("{kind:?}"),
+        };
+        let of = if i % 3 == 0 {
+            format!(r#"["null",{kind}]"#)
+        } else {
+            kind
+        };
+        format!(r#"{{"name":"{name}","type":{of}}}"#)
+    });
+    let fields: Vec<_> = fields.collect();
+    format!(
+        r#"{{"type":"record","name":"Row","fields":[{}]}}"#,
+        fields.join(",")
+    )
+}
+
+fn avro_value(offset: i64) -> Avro {
+    let value = |kind, i: usize| match kind {
+        "long" => Avro::Long(offset * 31 + i as i64),
+        "timestamp(us)" => Avro::TimestampMicros(1_777_638_600_123_456 + offset),
+        "double" => Avro::Double(offset as f64 + 0.25),
+        "bool" => Avro::Boolean(offset % 2 == 0),
+        _ => Avro::String(text(offset, i as i64)),
+    };
+    let fields = columns().enumerate().map(|(i, (name, kind))| {
+        let value = value(kind, i);
+        let value = match i % 3 {
+            0 => Avro::Union(1, Box::new(value)),
+            _ => value,
+        };
+        (name, value)
+    });
+    Avro::Record(fields.collect())
+}
+
+fn text(offset: i64, i: i64) -> String {
+    format!("the quick brown fox of row {offset} jumps over {i} dogs")
 }
 
 fn batches() -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
@@ -103,7 +175,7 @@ fn batches() -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
     for base in (0..RECORDS).step_by(RECORDS_PER_BATCH as usize) {
         let mut builder = BatchBuilder::new().base_offset(base);
         for offset in base..base + RECORDS_PER_BATCH {
-            let value = value(offset);
+            let value = json_value(offset);
             json_bytes += value.len();
             let key = format!("customer-{:012}", offset * 7_919);
             builder.append(offset, Some(key.as_bytes()), Some(value.as_bytes()), [])?;
@@ -114,13 +186,13 @@ fn batches() -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
 }
 
 /// About a kilobyte; a quarter of the texts have escapes.
-fn value(offset: i64) -> String {
+fn json_value(offset: i64) -> String {
     let numbers = (0..3).map(|i| format!(r#""number_{i}":{}"#, offset * 31 + i));
     let measures =
         (0..4).map(|i| format!(r#""measure_{i}":{}.{:04}"#, offset + i, offset % 10_000));
     let texts = (0..11).map(|i| {
         let escape = if i % 4 == 0 { r#"\"quoted\"\n"# } else { "" };
-        format!(r#""text_{i}":"{escape}the quick brown fox of row {offset} jumps over {i} dogs""#)
+        format!(r#""text_{i}":"{escape}{}""#, text(offset, i))
     });
     let members: Vec<_> = numbers
         .chain([r#""created_at":"2026-05-01T12:30:00.123456Z""#.to_owned()])

@@ -36,6 +36,9 @@ pub enum Reason {
     NotAnObject { found: &'static str },
     #[error("not Protobuf: {0}")]
     NotProtobuf(&'static str),
+    /// A binary value with bytes behind its end: most likely written with another schema.
+    #[error("{bytes} bytes behind the value")]
+    Surplus { bytes: usize },
     /// `path` is the field's dotted name (`lines[].price`).
     #[error("field {path}: {fault}")]
     Field { path: String, fault: Fault },
@@ -162,7 +165,7 @@ pub(crate) fn takes(kind: &Kind, text: &str) -> bool {
 }
 
 /// The path of `path` inside `name`.
-fn join(name: &str, path: &str) -> String {
+pub(crate) fn join(name: &str, path: &str) -> String {
     let dot = match path.as_bytes().first() {
         None | Some(b'[' | b'{') => "",
         _ => ".",

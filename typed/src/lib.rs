@@ -4,6 +4,7 @@
 //! ```text
 //! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
 //! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable }
+//! Avro schema ─► avro::Writer ─► Draft, or with a TableSchema ─► avro::Plan ─► rows
 //! ```
 //!
 //! Promises:
@@ -11,7 +12,7 @@
 //!   [`RowBatch`] answers for is either a row or an [`Undecodable`] with its reason; only control
 //!   batches are neither.
 //! - **Strict.** A value is taken as the column's type or refused; nothing is rounded, guessed or
-//!   cut, but for what the tables in `docs/formats/typed-json.md` and `typed-protobuf.md` say.
+//!   cut, but for what the tables in `docs/formats/typed-{json,avro,protobuf}.md` say.
 //! - **A column is its id.** Ids are given once, from 1 on, and travel in `PARQUET:field_id`;
 //!   system columns have fixed negative ids ([`system`]).
 //! - **Bounded.** One call stops at the rows and bytes it was allowed, at a record boundary; no
@@ -20,6 +21,7 @@
 //! No IO, no wire, no clock.
 
 mod arrow;
+pub mod avro;
 mod column;
 mod decode;
 pub mod evolve;
@@ -38,6 +40,4 @@ pub use decode::{
 pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
 pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
-pub use writers::{
-    Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writers, WrittenBy, written_by,
-};
+pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writers, WrittenBy, written_by};

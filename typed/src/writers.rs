@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 
 use crate::column::Group;
 use crate::protobuf::{self, parse_message_indexes};
-use crate::{Growth, Reason, infer, json};
+use crate::{Growth, Reason, avro, infer, json};
 
 /// Name of the header that names a value's schema.
 pub const VALUE_SCHEMA_HEADER: &str = "__value_schema_id";
@@ -66,6 +66,7 @@ pub enum Plan {
     Json,
     /// JSON objects in a table that was inferred from such ([`crate::infer`]).
     Inferred(Growth),
+    Avro(avro::Plan),
     Protobuf(protobuf::Plan),
 }
 
@@ -219,6 +220,7 @@ impl Plan {
         match self {
             Self::Json => json::append(columns, rows, value),
             Self::Inferred(growth) => infer::append(columns, rows, value, *growth),
+            Self::Avro(plan) => plan.append(columns, rows, value),
             Self::Protobuf(plan) => plan.append(columns, rows, value),
         }
     }

@@ -86,7 +86,7 @@ fn value_at(array: &dyn Array, row: usize) -> Value {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
