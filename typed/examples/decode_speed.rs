@@ -1,6 +1,8 @@
 //! How fast one core turns values into columns: `cargo run --release -p tidelog-typed --example
-//! decode_speed [json | avro | protobuf]`. Prints MB of values and records per second, best of ten
-//! rounds. JSON comes in record batches, as a topic has it; the others as values alone.
+//! decode_speed [json | inferred | mixed | avro | protobuf]`. Prints MB of values and records per
+//! second, best of ten rounds. JSON comes in record batches, as a topic has it; the others as values
+//! alone. `inferred` reads it into an inferred table, `mixed` too, and every tenth record has a value
+//! that only a sibling column takes.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -10,7 +12,7 @@ use std::time::Instant;
 use apache_avro::types::Value as Avro;
 use bytes::Bytes;
 use tidelog_records::BatchBuilder;
-use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, TableSchema, decode_batches};
+use tidelog_typed::{DecodeLimits, Growth, OffsetRange, RowSchema, TableSchema, decode_batches};
 use tidelog_typed::{avro, protobuf};
 
 const RECORDS: i64 = 100_000;
@@ -21,16 +23,25 @@ const ROWS: usize = 10_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1).as_deref() {
-        None | Some("json") => json(),
+        None | Some("json") => json(RowSchema::typed, false),
+        Some("inferred") => json(growing, false),
+        Some("mixed") => json(growing, true),
         Some("avro") => of_avro(),
         Some("protobuf") => of_protobuf(),
-        Some(other) => Err(format!("no mode {other:?}; there are json, avro, protobuf").into()),
+        Some(other) => Err(format!(
+            "no mode {other:?}; there are json, inferred, mixed, avro, protobuf"
+        )
+        .into()),
     }
 }
 
-fn json() -> Result<(), Box<dyn Error>> {
-    let schema = RowSchema::typed(TableSchema::parse(&schema())?);
-    let (batches, bytes) = batches()?;
+fn growing(columns: TableSchema) -> RowSchema {
+    RowSchema::inferred(columns, Growth::Wanted)
+}
+
+fn json(of: fn(TableSchema) -> RowSchema, mixed: bool) -> Result<(), Box<dyn Error>> {
+    let schema = of(TableSchema::parse(&schema())?);
+    let (batches, bytes) = batches(mixed)?;
     let range = OffsetRange {
         first: 0,
         end: RECORDS,
@@ -169,13 +180,13 @@ fn text(offset: i64, i: i64) -> String {
     format!("the quick brown fox of row {offset} jumps over {i} dogs")
 }
 
-fn batches() -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
+fn batches(mixed: bool) -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
     let mut json_bytes = 0;
     let mut batches = Vec::new();
     for base in (0..RECORDS).step_by(RECORDS_PER_BATCH as usize) {
         let mut builder = BatchBuilder::new().base_offset(base);
         for offset in base..base + RECORDS_PER_BATCH {
-            let value = json_value(offset);
+            let value = json_value(offset, mixed && offset % 10 == 0);
             json_bytes += value.len();
             let key = format!("customer-{:012}", offset * 7_919);
             builder.append(offset, Some(key.as_bytes()), Some(value.as_bytes()), [])?;
@@ -186,8 +197,9 @@ fn batches() -> Result<(Vec<Bytes>, usize), Box<dyn Error>> {
 }
 
 /// About a kilobyte; a quarter of the texts have escapes.
-fn json_value(offset: i64) -> String {
-    let numbers = (0..3).map(|i| format!(r#""number_{i}":{}"#, offset * 31 + i));
+fn json_value(offset: i64, odd: bool) -> String {
+    let quote = |i| if odd && i == 0 { "\"" } else { "" };
+    let numbers = (0..3).map(|i| format!(r#""number_{i}":{1}{0}{1}"#, offset * 31 + i, quote(i)));
     let measures =
         (0..4).map(|i| format!(r#""measure_{i}":{}.{:04}"#, offset + i, offset % 10_000));
     let texts = (0..11).map(|i| {

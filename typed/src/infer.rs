@@ -24,7 +24,8 @@ mod raw;
 mod route;
 mod shape;
 
-pub(crate) use raw::says_something;
+pub(crate) use fields::Columns;
+pub(crate) use raw::{Sibling, says_something};
 pub(crate) use route::append;
 
 use crate::json::Reason;

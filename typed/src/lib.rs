@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
+//! a writer's schema, a sample ─► Draft ─► TableSchema (new, or merged: evolve)
 //! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable }
 //! Avro schema ─► avro::Writer ─► Draft, or with a TableSchema ─► avro::Plan ─► rows
 //! ```
@@ -27,6 +28,7 @@ mod decode;
 pub mod evolve;
 pub mod infer;
 mod json;
+pub mod json_schema;
 pub mod protobuf;
 mod row_schema;
 mod scalar;

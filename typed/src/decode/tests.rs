@@ -223,3 +223,46 @@ fn random_damage_never_panics() {
         let _ = decode_batches(&typed(), 0, ALL, [Bytes::from(bytes)], &LIMITS);
     }
 }
+
+#[test]
+fn an_inferred_table_stops_where_it_has_to_grow() {
+    use crate::evolve::merge;
+    use crate::infer::{InferOptions, Inference};
+
+    let values = [r#"{"n":1}"#, r#"{"n":"x"}"#, "[]", r#"{"n":2,"new":[1]}"#];
+    let batches = || [batch(7, &values.map(Some))];
+    let text = r#"{"fields":[{"name":"n","type":"long"}]}"#;
+    let mut table = TableSchema::parse(text).unwrap();
+    let mut range = OffsetRange { first: 7, end: 11 };
+    let (mut taken, mut undecodable) = (Vec::new(), Vec::new());
+    loop {
+        let schema = RowSchema::inferred(table.clone(), crate::Growth::Wanted);
+        let out = decode_batches(&schema, 0, range, batches(), &LIMITS).unwrap();
+        taken.push((offsets(&out.rows), out.rows.num_columns() - system::COUNT));
+        undecodable.extend(out.undecodable.iter().map(|record| record.offset));
+        range.first = out.end_offset;
+        if out.wanted != Some(Wanted::Columns) {
+            break;
+        }
+        let mut inference = Inference::over(&table, InferOptions::default());
+        let value = values[(out.end_offset - 7) as usize];
+        inference.observe(value.as_bytes()).unwrap();
+        table = merge(&table, &inference.draft()).unwrap().schema;
+    }
+    assert_eq!(taken, [(vec![7], 1), (vec![8], 2), (vec![10], 3)]);
+    assert_eq!((undecodable, range.first), (vec![9], 11));
+
+    let over = RowSchema::inferred(TableSchema::parse(text).unwrap(), crate::Growth::Over);
+    let out = decode_batches(&over, 0, ALL, batches(), &LIMITS).unwrap();
+    assert_eq!(offsets(&out.rows), [7, 10]);
+    let reasons: Vec<_> = out
+        .undecodable
+        .iter()
+        .map(|one| one.reason.to_string())
+        .collect();
+    let expected = [
+        "field n: a JSON string, not long",
+        "a JSON array, not an object",
+    ];
+    assert_eq!(reasons, expected);
+}

@@ -40,26 +40,28 @@ pub(super) fn grown(fields: &[Field], seen: &Members, columns_max: usize) -> (Ve
 
 /// Columns of one struct, none twice. Siblings come last: a member of that name is one itself.
 #[derive(Default)]
-struct Columns {
+pub(crate) struct Columns {
     fields: Vec<Field>,
     siblings: Vec<Field>,
 }
 
 impl Columns {
-    fn push(&mut self, name: &str, kind: Kind, nullable: bool) {
+    pub(crate) fn push(&mut self, name: &str, kind: Kind, nullable: bool) {
         self.fields.push(Field::draft(name, kind, nullable));
     }
 
-    fn wanted(&mut self, of: &str, siblings: Vec<Sibling>) {
+    pub(crate) fn wanted(&mut self, of: &str, siblings: Vec<Sibling>) {
         let fields = siblings
             .into_iter()
             .map(|sibling| Field::draft(sibling.name(of), sibling.kind(), true));
         self.siblings.extend(fields);
     }
 
-    fn finish(mut self) -> Vec<Field> {
-        let names: HashSet<_> = self.fields.iter().map(|field| field.name.clone()).collect();
-        self.siblings.retain(|field| !names.contains(&field.name));
+    pub(crate) fn finish(mut self) -> Vec<Field> {
+        let names = self.fields.iter().map(|field| field.name.clone());
+        let mut names: HashSet<_> = names.collect();
+        self.siblings
+            .retain(|field| names.insert(field.name.clone()));
         self.fields.append(&mut self.siblings);
         self.fields
     }

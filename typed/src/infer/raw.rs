@@ -65,7 +65,7 @@ impl Type {
 
 /// A column beside `name` for values that `name` does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sibling {
+pub(crate) enum Sibling {
     Bool,
     Long,
     Double,

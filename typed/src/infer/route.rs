@@ -71,7 +71,10 @@ impl Route {
                 done => return done,
             }
         }
-        for sibling in found.siblings() {
+        // A table that does not grow keeps as text what would else have no place.
+        let last = self.growth == Growth::Over && found != Type::Null;
+        let last = last.then_some(&Sibling::Json);
+        for sibling in found.siblings().iter().chain(last) {
             if let Some(column) = group.free(&sibling.name(name), rows)? {
                 return put(column, *sibling, text);
             }
