@@ -16,6 +16,7 @@ use crate::api::Ours;
 use crate::columns::Columns;
 use crate::conform::conform;
 use crate::error::{BrokerError, Error, Result, said};
+use crate::filter::RowFilter;
 use crate::message::{self, RowsFault};
 use crate::source::{Answer, Ask, Limits, Progress, damaged, skip_ahead};
 use crate::stream::Rows;
@@ -31,14 +32,21 @@ const NULL_BYTES: usize = 8;
 pub(crate) struct Columnar {
     table: Table,
     columns: Columns,
+    filter: Option<RowFilter>,
     limits: Limits,
 }
 
 impl Columnar {
-    pub(crate) fn new(table: Table, columns: Columns, limits: Limits) -> Self {
+    pub(crate) fn new(
+        table: Table,
+        columns: Columns,
+        filter: Option<RowFilter>,
+        limits: Limits,
+    ) -> Self {
         Self {
             table,
             columns,
+            filter,
             limits,
         }
     }
@@ -91,7 +99,7 @@ impl Columnar {
         let topic = FetchTopic {
             topic_id: self.table.topic_id(),
             projection: Some(columns.wire()),
-            filter: None,
+            filter: self.filter.as_ref().map(RowFilter::wire),
             partitions: partitions.collect(),
         };
         ColumnarFetchRequest {

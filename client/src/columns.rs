@@ -2,7 +2,8 @@
 //!
 //! Names are looked up once, in the schema in force and then in older ones, and stand for the field
 //! ids found there; from then on columns go by id, so that a rename or a dot in a name does not
-//! matter. Ids are those of leaves: a struct is wanted when something in it is.
+//! matter. Ids are those of leaves: a struct, or a list of structs, is wanted when something in it
+//! is. `lines.sku` is `sku` of each of the structs in the list `lines`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,20 +90,45 @@ pub(crate) fn field_id(field: &Field) -> Option<i32> {
     field.metadata().get(FIELD_ID)?.parse().ok()
 }
 
-/// Every column must have an id, down to the members of structs. Answers the first that has none.
+/// Every column must have an id, down to the members of structs, in lists too. Answers the first that has none.
 pub(crate) fn without_id(fields: &Fields) -> Option<&FieldRef> {
-    fields.iter().find_map(|field| match field.data_type() {
+    fields.iter().find_map(|field| match members(field) {
         _ if field_id(field).is_none() => Some(field),
-        DataType::Struct(children) => without_id(children),
-        _ => None,
+        Some(members) => without_id(members),
+        None => None,
     })
+}
+
+/// The members of a struct, or of the structs that a list holds. One without members is a leaf.
+fn members(field: &Field) -> Option<&Fields> {
+    match field.data_type() {
+        DataType::Struct(members) => Some(members).filter(|members| !members.is_empty()),
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::FixedSizeList(element, _) => members(element),
+        _ => None,
+    }
+}
+
+/// The same field with other members.
+fn with_members(field: &FieldRef, members: Fields) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Struct(_) => DataType::Struct(members),
+        DataType::List(element) => DataType::List(with_members(element, members)),
+        DataType::LargeList(element) => DataType::LargeList(with_members(element, members)),
+        DataType::FixedSizeList(element, len) => {
+            DataType::FixedSizeList(with_members(element, members), *len)
+        }
+        leaf => leaf.clone(),
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
 }
 
 fn add_leaves(fields: &Fields, leaves: &mut BTreeSet<i32>) {
     for field in fields {
-        match field.data_type() {
-            DataType::Struct(children) if !children.is_empty() => add_leaves(children, leaves),
-            _ => leaves.extend(field_id(field)),
+        match members(field) {
+            Some(members) => add_leaves(members, leaves),
+            None => leaves.extend(field_id(field)),
         }
     }
 }
@@ -119,10 +145,10 @@ fn add_named(fields: &Fields, name: &str, leaves: &mut BTreeSet<i32>) -> bool {
 }
 
 fn by_id(fields: &Fields, id: i32) -> Option<&FieldRef> {
-    fields.iter().find_map(|field| match field.data_type() {
+    fields.iter().find_map(|field| match members(field) {
         _ if field_id(field) == Some(id) => Some(field),
-        DataType::Struct(children) => by_id(children, id),
-        _ => None,
+        Some(members) => by_id(members, id),
+        None => None,
     })
 }
 
@@ -132,22 +158,21 @@ fn by_path<'a>(fields: &'a Fields, path: &str) -> Option<&'a FieldRef> {
         None => (path, None),
     };
     let field = fields.iter().find(|field| field.name() == name)?;
-    match (rest, field.data_type()) {
-        (None, _) => Some(field),
-        (Some(rest), DataType::Struct(children)) => by_path(children, rest),
-        _ => None,
+    match rest {
+        None => Some(field),
+        Some(rest) => by_path(members(field)?, rest),
     }
 }
 
 fn prune(fields: &Fields, leaves: &BTreeSet<i32>) -> Fields {
     fields
         .iter()
-        .filter_map(|field| match field.data_type() {
-            DataType::Struct(children) if !children.is_empty() => {
-                let kept = prune(children, leaves);
-                (!kept.is_empty()).then(|| with_type(field, DataType::Struct(kept)))
+        .filter_map(|field| match members(field) {
+            Some(members) => {
+                let kept = prune(members, leaves);
+                (!kept.is_empty()).then(|| with_members(field, kept))
             }
-            _ => leaves
+            None => leaves
                 .contains(&field_id(field)?)
                 .then(|| Arc::clone(field)),
         })
@@ -161,14 +186,12 @@ fn merge(newer: &Fields, older: &Fields) -> Fields {
         let same = merged
             .iter_mut()
             .find(|own| field_id(own) == field_id(field));
-        match (same, field.data_type()) {
-            (None, _) => merged.push(Arc::clone(field)),
-            (Some(own), DataType::Struct(theirs)) => {
-                if let DataType::Struct(ours) = own.data_type() {
-                    *own = with_type(own, DataType::Struct(merge(ours, theirs)));
-                }
-            }
-            (Some(_), _) => {}
+        let Some(own) = same else {
+            merged.push(Arc::clone(field));
+            continue;
+        };
+        if let (Some(ours), Some(theirs)) = (members(own), members(field)) {
+            *own = with_members(own, merge(ours, theirs));
         }
     }
     merged.into()
@@ -191,8 +214,8 @@ fn note_required(fields: &Fields, required_in: &mut BTreeMap<i32, usize>) {
         if let Some(id) = field_id(field) {
             *required_in.entry(id).or_default() += usize::from(!field.is_nullable());
         }
-        if let DataType::Struct(children) = field.data_type() {
-            note_required(children, required_in);
+        if let Some(members) = members(field) {
+            note_required(members, required_in);
         }
     }
 }
@@ -201,17 +224,12 @@ fn relax(fields: &Fields, optional: &BTreeSet<i32>) -> Fields {
     fields
         .iter()
         .map(|field| {
-            let data_type = match field.data_type() {
-                DataType::Struct(children) => DataType::Struct(relax(children, optional)),
-                other => other.clone(),
+            let relaxed = match members(field) {
+                Some(members) => with_members(field, relax(members, optional)),
+                None => Arc::clone(field),
             };
             let is_optional = field_id(field).is_none_or(|id| optional.contains(&id));
-            let relaxed = with_type(field, data_type);
             Arc::new(Field::clone(&relaxed).with_nullable(is_optional))
         })
         .collect()
-}
-
-fn with_type(field: &Field, data_type: DataType) -> FieldRef {
-    Arc::new(field.clone().with_data_type(data_type))
 }

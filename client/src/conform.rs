@@ -115,3 +115,71 @@ fn structure(from: &StructArray, to: &Fields, id_of: IdOf) -> Result<StructArray
     let nulls = from.nulls().cloned();
     StructArray::try_new_with_length(to.clone(), columns, nulls, from.len())
 }
+
+#[cfg(all(test, feature = "decode"))]
+mod tests {
+    //! What the broker's decoder does with old rows is done here too.
+
+    use tidelog_records::BatchBuilder;
+    use tidelog_typed::evolve::{Alteration, Place, Target, alter, cast, merge};
+    use tidelog_typed::{
+        DecodeLimits, Field, Kind, OffsetRange, RowSchema, TableSchema, decode_batches,
+    };
+
+    use super::conform;
+
+    #[test]
+    fn old_rows_become_the_same_new_ones_here_and_there() {
+        let older = r#"{"fields":[{"name":"id","type":"int","nullable":false},
+            {"name":"price","type":"decimal(5,2)"},
+            {"name":"lines","type":{"list":{"struct":[{"name":"qty","type":"float"}]}}},
+            {"name":"labels","type":{"map":"int"}},{"name":"gone","type":"string"}]}"#;
+        let wider = r#"{"fields":[{"name":"id","type":"long"},
+            {"name":"price","type":"decimal(9,2)"},
+            {"name":"lines","type":{"list":{"struct":[{"name":"qty","type":"double"},
+                {"name":"sku","type":"string"}]}}},
+            {"name":"labels","type":{"map":"long"}},{"name":"new","type":"date"}]}"#;
+        let older = TableSchema::parse(older).unwrap();
+        let wider = TableSchema::parse(wider).unwrap().fields().to_vec();
+        let merged = merge(&older, &tidelog_typed::Draft { fields: wider }).unwrap();
+        let path = |name: &str| Target::Path(vec![name.to_owned()]);
+        let alterations = [
+            Alteration::Drop {
+                column: path("gone"),
+            },
+            Alteration::Rename {
+                column: path("price"),
+                name: "cost".to_owned(),
+            },
+            Alteration::Add {
+                within: None,
+                field: Field::draft("price", Kind::Bool, true),
+                place: Place::First,
+            },
+        ];
+        let newer = alter(&merged.schema, &alterations, &[]).unwrap();
+
+        let mut batch = BatchBuilder::new().base_offset(0);
+        for value in [
+            r#"{"id":1,"price":1.25,"lines":[{"qty":2},null],"labels":{"a":1,"b":null}}"#,
+            r#"{"id":2,"lines":[],"gone":"x"}"#,
+        ] {
+            batch.append(0, None, Some(value.as_bytes()), []).unwrap();
+        }
+        let range = OffsetRange { first: 0, end: 2 };
+        let limits = DecodeLimits {
+            records_max: 10,
+            bytes_max: 1 << 20,
+            batch_bytes_max: 1 << 20,
+        };
+        let older = RowSchema::typed(older);
+        let batches = [batch.finish().unwrap()];
+        let old = decode_batches(&older, 0, range, batches, &limits).unwrap();
+        assert_eq!(old.rows.num_rows(), 2);
+
+        let target = RowSchema::typed(newer);
+        let here = conform(&old.rows, target.arrow()).unwrap();
+        assert_eq!(here, cast(&old.rows, target.arrow()).unwrap());
+        assert_ne!(here.schema(), old.rows.schema());
+    }
+}

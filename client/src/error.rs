@@ -40,6 +40,9 @@ pub enum Error {
     /// No schema of the table has such a column.
     #[error("table {table} has no column {column:?}")]
     UnknownColumn { table: String, column: String },
+    /// A filter is no predicate, or none on this table's columns.
+    #[error("filter of table {table}: {reason}")]
+    Filter { table: String, reason: String },
     /// The table has no such partition, or it was named without an offset to start at.
     #[error("partition {partition} of table {table}: {reason}")]
     Partition {

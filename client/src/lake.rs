@@ -11,6 +11,7 @@ use std::fmt::Display;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch, UInt32Array};
+use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 use futures::TryStreamExt;
 use iceberg::arrow::ArrowFileReader;
@@ -22,7 +23,9 @@ use tidelog_tiering::schema::id as lake_id;
 use tidelog_tiering::union::{LakeFile, lake_files};
 
 use crate::columns::Columns;
+use crate::conform::conform;
 use crate::error::{Error, Result};
+use crate::filter::RowFilter;
 use crate::lake_schema::{column, projection, to_log};
 use crate::stream::Rows;
 use crate::union::{Cut, UnionPlan};
@@ -31,10 +34,20 @@ const BATCH_ROWS_MAX: usize = 1 << 14;
 
 type FileRows = ParquetRecordBatchStream<ArrowFileReader>;
 
+/// What is wanted of the lake's rows.
+pub(crate) struct Wanted {
+    /// Columns handed out.
+    pub(crate) columns: Columns,
+    /// Columns read of each file: those and the ones that the filter looks at.
+    pub(crate) read: Columns,
+    pub(crate) filter: Option<RowFilter>,
+}
+
 /// Reads the files of a snapshot one after the other, oldest first.
 pub(crate) struct Lake {
     table: String,
     io: FileIO,
+    wanted: Wanted,
     ends: BTreeMap<i32, i64>,
     /// Not read to the end; the first one may be `open`.
     files: VecDeque<LakeFile>,
@@ -45,7 +58,12 @@ pub(crate) struct Lake {
 
 impl Lake {
     /// The part that `plan` takes from the lake; nothing is read of a plan without a snapshot.
-    pub(crate) async fn open(table: &str, io: FileIO, plan: &UnionPlan) -> Result<Self> {
+    pub(crate) async fn open(
+        table: &str,
+        io: FileIO,
+        plan: &UnionPlan,
+        wanted: Wanted,
+    ) -> Result<Self> {
         let ends = |(partition, cut): (&i32, &Cut)| (*partition, cut.lake_end);
         let files = match plan.snapshot_id {
             None => Vec::new(),
@@ -56,6 +74,7 @@ impl Lake {
         Ok(Self {
             table: table.to_owned(),
             io,
+            wanted,
             ends: plan.partitions.iter().map(ends).collect(),
             files: files.into(),
             open: None,
@@ -65,33 +84,34 @@ impl Lake {
 
     /// The next rows, of at least one partition; `None` at the end. Dropping the future loses
     /// nothing. After an error the same error is answered again.
-    pub(crate) async fn next(&mut self, columns: &Columns) -> Result<Option<Vec<Rows>>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Rows>>> {
         if let Some(reason) = &self.failure {
             return Err(fault(&self.table, reason));
         }
-        let outcome = self.read(columns).await;
+        let outcome = self.read().await;
         outcome.map_err(|reason| {
             self.failure = Some(reason.clone());
             fault(&self.table, reason)
         })
     }
 
-    /// How many rows there are. Files of which all rows must be the table's are not opened.
-    pub(crate) async fn count(mut self, nothing: &Columns) -> Result<u64> {
+    /// How many rows there are. Files of which all rows must be wanted are not opened.
+    pub(crate) async fn count(mut self) -> Result<u64> {
         let ends = std::mem::take(&mut self.ends);
+        let is_unfiltered = self.wanted.filter.is_none();
         let (whole, others) = std::mem::take(&mut self.files)
             .into_iter()
-            .partition::<VecDeque<_>, _>(|file| is_below(file, &ends));
+            .partition::<VecDeque<_>, _>(|file| is_unfiltered && is_below(file, &ends));
         (self.ends, self.files) = (ends, others);
         let mut count: u64 = whole.iter().map(|file| file.rows).sum();
-        while let Some(batches) = self.next(nothing).await? {
+        while let Some(batches) = self.next().await? {
             let rows = batches.iter().map(|rows| rows.batch.num_rows() as u64);
             count += rows.sum::<u64>();
         }
         Ok(count)
     }
 
-    async fn read(&mut self, columns: &Columns) -> Result<Option<Vec<Rows>>, String> {
+    async fn read(&mut self) -> Result<Option<Vec<Rows>>, String> {
         loop {
             let Some(file) = self.files.front() else {
                 return Ok(None);
@@ -100,7 +120,10 @@ impl Lake {
             let at = |error: &dyn Display| format!("{location}: {error}");
             let rows = match &mut self.open {
                 Some(rows) => rows,
-                closed => closed.insert(open(&self.io, file, columns).await.map_err(|e| at(&e))?),
+                closed => {
+                    let opened = open(&self.io, file, &self.wanted.read).await;
+                    closed.insert(opened.map_err(|e| at(&e))?)
+                }
             };
             match rows.try_next().await.map_err(|e| at(&e))? {
                 None => {
@@ -108,13 +131,33 @@ impl Lake {
                     self.files.pop_front();
                 }
                 Some(batch) => {
-                    let pieces = pieces(&batch, &self.ends, columns).map_err(|e| at(&e))?;
+                    let pieces = pieces(&batch, &self.ends, &self.wanted.read);
+                    let pieces = pieces.and_then(|pieces| self.wanted.of(pieces));
+                    let pieces = pieces.map_err(|e| at(&e))?;
                     if !pieces.is_empty() {
                         return Ok(Some(pieces));
                     }
                 }
             }
         }
+    }
+}
+
+impl Wanted {
+    /// What is wanted of rows that were read; the others keep nobody from going on.
+    fn of(&self, pieces: Vec<Rows>) -> Result<Vec<Rows>, String> {
+        let Some(filter) = &self.filter else {
+            return Ok(pieces);
+        };
+        let kept = pieces.into_iter().map(|rows| {
+            let kept = filter.keep(&rows.batch)?;
+            let batch = conform(&kept, self.columns.target())?;
+            Ok(Rows { batch, ..rows })
+        });
+        let kept: Result<Vec<_>, ArrowError> = kept.collect();
+        let mut kept = kept.map_err(|error| error.to_string())?;
+        kept.retain(|rows| rows.batch.num_rows() > 0);
+        Ok(kept)
     }
 }
 

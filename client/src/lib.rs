@@ -7,7 +7,7 @@
 //!
 //! let client = Client::connect("localhost:9092").await?;
 //! let orders = client.table("orders").await?;
-//! let scan = orders.scan().columns(["customer_id", "address.city"]);
+//! let scan = orders.scan().columns(["customer_id", "address.city"]).filter("amount > 10");
 //! let mut rows = scan.from(Start::Earliest).until_end().open().await?;
 //! while let Some(rows) = rows.next().await? {
 //!     println!("{}: {} rows", rows.partition, rows.batch.num_rows());
@@ -31,6 +31,8 @@
 //!   [`Rows::next_offset`] is where to go on, and everything below it has been answered for.
 //! - **One schema.** All batches of a stream have the schema it was opened with, whatever schemas
 //!   the rows were written under: cast where a column was widened, null where it did not exist.
+//! - **One meaning of a filter.** Rows are told apart by the broker where it can, otherwise here, by
+//!   the same code; which of them it was shows in the bytes that travel only.
 //! - **Proven bytes.** Columns are compared with the checksums made when they were written, records
 //!   with those of their batches. What does not match is an error and is not handed out.
 //!   Parquet files of the lake have no such checksums; their row counts must be those recorded.
@@ -48,6 +50,7 @@ mod config;
 mod conform;
 mod connection;
 mod error;
+mod filter;
 #[cfg(feature = "lake")]
 mod lake;
 #[cfg(feature = "lake")]
@@ -72,12 +75,14 @@ mod union_read;
 pub use client::Client;
 pub use config::Config;
 pub use error::{BrokerError, Error, Result};
+pub use filter::Filter;
 pub use lookup::{Found, KeyRow, Lookup};
 pub use message::RowsFault;
 pub use scan::{Scan, Start};
 pub use stream::{RowStream, Rows};
 pub use table::Table;
 pub use table_info::{LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use tidelog_predicate::{Comparison, Decimal, Literal, ParseError, Pattern, Predicate};
 pub use tidelog_protocol_ext::ErrorCode;
 pub use union::{Cut, Lease, UnionPlan};
 #[cfg(feature = "lake")]

@@ -18,6 +18,7 @@ use crate::client::text;
 use crate::columns::Columns;
 use crate::conform::conform;
 use crate::error::{BrokerError, Result};
+use crate::filter::RowFilter;
 use crate::message::RowsFault;
 use crate::source::{Answer, Ask, Limits, Progress, damaged, skip_ahead};
 use crate::stream::Rows;
@@ -33,15 +34,23 @@ pub(crate) struct Plain {
     table: Table,
     schema: RowSchema,
     columns: Columns,
+    filter: Option<RowFilter>,
     limits: Limits,
 }
 
 impl Plain {
-    pub(crate) fn new(table: Table, schema: RowSchema, columns: Columns, limits: Limits) -> Self {
+    pub(crate) fn new(
+        table: Table,
+        schema: RowSchema,
+        columns: Columns,
+        filter: Option<RowFilter>,
+        limits: Limits,
+    ) -> Self {
         Self {
             table,
             schema,
             columns,
+            filter,
             limits,
         }
     }
@@ -140,12 +149,16 @@ impl Plain {
             if decoded.end_offset <= next {
                 return Err(RowsFault::Answer("records do not go on"));
             }
-            if decoded.rows.num_rows() > 0 {
+            let wanted = match &self.filter {
+                Some(filter) => filter.keep(&decoded.rows).map_err(RowsFault::fit)?,
+                None => decoded.rows,
+            };
+            if wanted.num_rows() > 0 {
                 rows.push(Rows {
                     partition: ask.partition,
                     first_offset: next,
                     next_offset: decoded.end_offset,
-                    batch: conform(&decoded.rows, self.columns.target()).map_err(RowsFault::fit)?,
+                    batch: conform(&wanted, self.columns.target()).map_err(RowsFault::fit)?,
                 });
             }
             next = decoded.end_offset;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::filter::{Filter, RowFilter};
 use crate::offsets::{self, EARLIEST, LATEST};
 use crate::source::{Limits, Source};
 use crate::stream::{RowStream, Span};
@@ -35,6 +36,7 @@ enum Until {
 pub struct Scan {
     table: Table,
     columns: Option<Vec<String>>,
+    filter: Option<Filter>,
     partitions: Option<Vec<i32>>,
     start: Start,
     until: Until,
@@ -46,6 +48,7 @@ impl Scan {
         Self {
             table,
             columns: None,
+            filter: None,
             partitions: None,
             start: Start::Earliest,
             until: Until::Never,
@@ -57,6 +60,13 @@ impl Scan {
     /// none at all, rows are only counted. They come in the order of the table's schema, each once.
     pub fn columns(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.columns = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only rows of which this is true, as SQL has it: `price > 10 AND city LIKE 'B%'`, or a
+    /// [`Predicate`](crate::Predicate). Its columns need not be among those read.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 
@@ -90,7 +100,8 @@ impl Scan {
         self
     }
 
-    /// How many rows a broker waits for, up to [`max_wait`](Self::max_wait). One.
+    /// How many rows a broker waits for, up to [`max_wait`](Self::max_wait). One. With a filter it
+    /// waits for so many at a time and looks through them until some row is wanted.
     pub fn min_rows(mut self, rows: i32) -> Self {
         self.limits.min_rows = rows;
         self
@@ -107,10 +118,13 @@ impl Scan {
     /// Finds the offsets and begins to read.
     ///
     /// # Errors
-    /// [`Error::UnknownColumn`] and [`Error::Partition`] for what the table does not have.
+    /// [`Error::UnknownColumn`] and [`Error::Partition`] for what the table does not have,
+    /// [`Error::Filter`].
     pub async fn open(self) -> Result<RowStream> {
         let Self { table, limits, .. } = &self;
-        let source = Source::new(table.clone(), self.columns.as_deref(), *limits)?;
+        let resolve = |filter| RowFilter::resolve(table.name(), filter, &table.schemas());
+        let filter = self.filter.as_ref().map(resolve).transpose()?;
+        let source = Source::new(table.clone(), self.columns.as_deref(), filter, *limits)?;
         let view = table.client().topic(table.name()).await?;
         let partitions = match &self.partitions {
             Some(chosen) => chosen.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::columnar::Columnar;
 use crate::columns::Columns;
 use crate::error::{Error, Result};
+use crate::filter::RowFilter;
 use crate::message::RowsFault;
 use crate::offsets;
 use crate::stream::Rows;
@@ -81,16 +82,17 @@ impl Source {
     pub(crate) fn new(
         table: Table,
         columns: Option<&[String]>,
+        filter: Option<RowFilter>,
         limits: Limits,
     ) -> Result<Arc<Self>> {
         let columns = table.columns(columns)?;
         #[cfg(feature = "decode")]
         if let Some(schema) = table.row_schema().cloned() {
-            let plain = crate::plain::Plain::new(table, schema, columns, limits);
+            let plain = crate::plain::Plain::new(table, schema, columns, filter, limits);
             return Ok(Arc::new(Self::Plain(plain)));
         }
         Ok(Arc::new(Self::Columnar(Columnar::new(
-            table, columns, limits,
+            table, columns, filter, limits,
         ))))
     }
 

@@ -13,8 +13,10 @@ use futures::Stream;
 use iceberg::io::FileIO;
 use tidelog_tiering::files::LocalFiles;
 
+use crate::columns::Columns;
 use crate::error::{Error, Result};
-use crate::lake::Lake;
+use crate::filter::{Filter, RowFilter};
+use crate::lake::{Lake, Wanted};
 use crate::lease::LeaseKeeper;
 use crate::stream::{RowStream, Rows};
 use crate::table::Table;
@@ -27,6 +29,7 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct UnionRead {
     table: Table,
     columns: Option<Vec<String>>,
+    filter: Option<Filter>,
     lease: Duration,
     files: Option<FileIO>,
 }
@@ -63,6 +66,7 @@ impl Table {
         UnionRead {
             table: self.clone(),
             columns: None,
+            filter: None,
             lease: LEASE,
             files: None,
         }
@@ -73,6 +77,13 @@ impl UnionRead {
     /// Only these columns, named as for [`Scan::columns`](crate::Scan::columns).
     pub fn columns(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.columns = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only rows of which this is true, as for [`Scan::filter`](crate::Scan::filter). Those of the
+    /// lake are told apart here.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 
@@ -95,7 +106,7 @@ impl UnionRead {
     /// [`Error::Gap`] if rows are in neither lake nor log; [`Error::Lake`] if the snapshot cannot be
     /// read, or somebody has deleted rows from it; [`Error::Unsupported`] where there is no
     /// UnionReadOffsets; [`Error::Broker`] with INVALID_REQUEST for a topic that is not tiered;
-    /// [`Error::UnknownColumn`].
+    /// [`Error::UnknownColumn`]; [`Error::Filter`].
     pub async fn open(self) -> Result<UnionStream> {
         let wanted = Some(self.lease).filter(|lasts| !lasts.is_zero());
         let mut plan = self.table.union_plan(wanted).await?;
@@ -106,10 +117,14 @@ impl UnionRead {
         if let Some(names) = self.columns {
             tail = tail.columns(names);
         }
+        if let Some(filter) = self.filter.clone() {
+            tail = tail.filter(filter);
+        }
         let log = tail.open().await?;
         let local = || LocalFiles::file_io(Path::new("/"));
         let io = self.files.unwrap_or_else(local);
-        let lake = Lake::open(self.table.name(), io, &plan).await?;
+        let wanted = of_lake(&self.table, log.columns(), self.filter.as_ref())?;
+        let lake = Lake::open(self.table.name(), io, &plan, wanted).await?;
         Ok(UnionStream {
             plan,
             lake: Some(lake),
@@ -128,7 +143,7 @@ impl UnionRead {
         let nothing: [&str; 0] = [];
         let mut stream = self.columns(nothing).open().await?;
         let lake_rows = match stream.lake.take() {
-            Some(lake) => lake.count(stream.log.columns()).await?,
+            Some(lake) => lake.count().await?,
             None => 0,
         };
         let mut log_rows = 0;
@@ -168,7 +183,7 @@ impl UnionStream {
                 return Ok(Some(rows));
             }
             let Some(lake) = &mut self.lake else { break };
-            match lake.next(self.log.columns()).await? {
+            match lake.next().await? {
                 Some(rows) => self.queue.extend(rows),
                 None => self.lake = None,
             }
@@ -192,6 +207,26 @@ impl UnionStream {
             }
         })
     }
+}
+
+/// What is read of the lake, so that its rows are those of the log.
+fn of_lake(table: &Table, columns: &Columns, filter: Option<&Filter>) -> Result<Wanted> {
+    let schemas = table.schemas();
+    let resolve = |filter| RowFilter::resolve(table.name(), filter, &schemas);
+    let filter = filter.map(resolve).transpose()?;
+    let looked_at = filter.as_ref().map(RowFilter::columns).unwrap_or_default();
+    let read = looked_at.iter().try_fold(columns.clone(), |read, column| {
+        let unknown = || Error::UnknownColumn {
+            table: table.name().to_owned(),
+            column: column.clone(),
+        };
+        read.and(&schemas, column).ok_or_else(unknown)
+    })?;
+    Ok(Wanted {
+        columns: columns.clone(),
+        read,
+        filter,
+    })
 }
 
 /// Lake and log must meet. Without a snapshot there is only the log, from where it begins.

@@ -102,6 +102,77 @@ async fn chosen_columns_of_all_rows_with_exact_offsets() {
 }
 
 #[tokio::test]
+async fn a_filter_travels_by_field_id_and_leaves_exact_offsets() {
+    let (fake, table) = open(world()).await;
+    let scan = table.scan().columns(["city"]).until_end();
+    let scan = scan.filter("amount >= 10300 AND (address.zip < 10125 OR city IS NULL)");
+    let (rows, positions) = all(scan.open().await.unwrap()).await;
+    // Cities are null at every seventh offset: 112, 119, 126.
+    let expected = orders([103, 110, 111].into_iter().chain(120..125).chain([126]));
+    assert_eq!(of(0, &rows), project(&expected, &ids(&["#1"])));
+    assert!(
+        rows.iter().all(|rows| rows.partition == 0),
+        "no row of 1 matches"
+    );
+    assert_eq!(positions, BTreeMap::from([(0, 140), (1, 15)]));
+    let world = fake.world.lock().unwrap();
+    let sent = "#2 >= 10300 AND (#5 < 10125 OR #1 IS NULL)".to_owned();
+    assert!(
+        world
+            .filters
+            .iter()
+            .all(|filter| *filter == Some(sent.clone()))
+    );
+    assert!(
+        world
+            .projections
+            .iter()
+            .all(|columns| *columns == ids(&["#1"]))
+    );
+}
+
+#[tokio::test]
+async fn an_end_inside_a_filtered_run_is_kept_to_the_row() {
+    for (end, offsets) in [
+        (111, vec![103]),
+        (112, vec![103, 111]),
+        (123, vec![103, 111, 121]),
+    ] {
+        let (_fake, table) = open(world()).await;
+        let scan = table.scan().columns(["amount"]).partitions([0]);
+        let scan = scan.filter("amount IN (10300, 11100, 12100, 12300)");
+        let scan = scan.until(BTreeMap::from([(0, end)]));
+        let (rows, positions) = all(scan.open().await.unwrap()).await;
+        assert_eq!(
+            of(0, &rows),
+            project(&orders(offsets), &ids(&["#2"])),
+            "end {end}"
+        );
+        assert_eq!(positions[&0], end);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_none_is_refused_before_anything_is_asked() {
+    let (fake, table) = open(world()).await;
+    for (filter, expected) in [
+        (
+            "amount >",
+            "filter of table orders: a value is missing here\n  amount >\n          ^",
+        ),
+        ("town = 'x'", "table orders has no column \"town\""),
+        (
+            "amount = 'x'",
+            "filter of table orders: column \"amount\" is of type Int64, which 'x' cannot be compared with",
+        ),
+    ] {
+        let error = table.scan().filter(filter).open().await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    assert_eq!(fake.asked(COLUMNAR_FETCH), 0);
+}
+
+#[tokio::test]
 async fn an_end_inside_a_run_is_kept_to_the_row() {
     for (end, offsets) in [
         (101, vec![100]),

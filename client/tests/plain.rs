@@ -63,7 +63,12 @@ async fn open(log: Log) -> (Fake, Table) {
 }
 
 async fn values(table: &Table, from: i64) -> (Vec<(i64, String)>, i64) {
+    filtered(table, from, "TRUE").await
+}
+
+async fn filtered(table: &Table, from: i64, filter: &str) -> (Vec<(i64, String)>, i64) {
     let scan = table.scan().columns(["_offset", "value"]).until_end();
+    let scan = scan.filter(filter);
     let mut stream = scan
         .from(Start::Offsets([(0, from)].into()))
         .open()
@@ -78,6 +83,24 @@ async fn values(table: &Table, from: i64) -> (Vec<(i64, String)>, i64) {
         }
     }
     (seen, stream.positions()[&0])
+}
+
+#[tokio::test]
+async fn a_filter_is_applied_here() {
+    let batches = (0..5).map(|place| batch(place * 3, &["apple", "pear", "plum"], Codec::None));
+    let (_fake, table) = open(Log {
+        end: 15,
+        batches: batches.collect(),
+        ..Log::default()
+    })
+    .await;
+    let (seen, end) = filtered(&table, 2, "value LIKE 'p%' AND _offset < 6 AND _key = 'k'").await;
+    let seen: Vec<_> = seen.iter().map(|(at, value)| (*at, &value[..])).collect();
+    assert_eq!(
+        (seen, end),
+        (vec![(2, "plum"), (4, "pear"), (5, "plum")], 15)
+    );
+    assert_eq!(filtered(&table, 0, "value = 'fig'").await, (Vec::new(), 15));
 }
 
 #[tokio::test]

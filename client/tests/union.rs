@@ -17,7 +17,7 @@ use arrow_schema::SchemaRef;
 use fake::rows::{StoredRun, offsets};
 use fake::{Fake, Log, Trick, World};
 use lake::{Lake, has_row, rows, schema};
-use tidelog_client::{Client, Error, ErrorCode, Table, UnionStream};
+use tidelog_client::{Client, Error, ErrorCode, Predicate, Table, UnionStream};
 use tidelog_protocol_ext::StrBytes;
 use tidelog_protocol_ext::ext::Request;
 use tidelog_protocol_ext::ext::union_read_offsets::{
@@ -234,6 +234,49 @@ async fn only_chosen_columns_come_in_one_shape_from_both_sides() {
     assert_eq!(counts.sum::<usize>(), count);
     let unknown = table.union_read().columns(["town"]).open().await;
     assert!(matches!(unknown, Err(Error::UnknownColumn { .. })));
+}
+
+#[tokio::test]
+async fn a_filter_is_true_of_the_same_rows_on_both_sides() {
+    let (lake, schema) = (Lake::new(), orders());
+    let mark = lake.tier(&schema, &[40, 60]).await;
+    let (fake, table) = broker(&schema, [40, 60]).await;
+    name_cut(&fake, Some(&mark), [40, 60], ENDS);
+    for filter in [
+        "_partition = 0 AND amount BETWEEN 3000 AND 5500",
+        "address.zip LIKE '%5' OR _offset IN (3, 4, 5, 99)",
+        "NOT (at >= TIMESTAMP '1970-01-01T00:00:30Z') AND _timestamp_type = 1",
+        "at IS NULL AND _key LIKE '_key 1%'",
+        "amount = 0.5",
+    ] {
+        let predicate: Predicate = tidelog_predicate::parse(filter).unwrap();
+        let columns = ["_offset", "lines.sku", "city"];
+        let read = table
+            .union_read()
+            .columns(columns)
+            .filter(predicate.clone());
+        let mut seen = BTreeSet::new();
+        for (partition, batch) in all(read.open().await.unwrap()).await {
+            let found = offsets(&batch).values();
+            let whole = rows(&schema, partition, found.iter().copied());
+            let wanted = ["#-2", "#1", "#8"].map(str::to_owned);
+            assert_eq!(batch, fake::rows::project(&whole, &wanted), "{filter}");
+            seen.extend(found.iter().map(|offset| (partition, *offset)));
+        }
+        let mut expected = BTreeSet::new();
+        for (partition, end) in (0..).zip(ENDS) {
+            let kept = fake::rows::keep(&rows(&schema, partition, 0..end), &predicate);
+            expected.extend(
+                offsets(&kept)
+                    .values()
+                    .iter()
+                    .map(|offset| (partition, *offset)),
+            );
+        }
+        assert_eq!(seen, expected, "{filter}");
+        let count = table.union_read().filter(filter).count().await.unwrap();
+        assert_eq!(count.total(), expected.len() as u64, "{filter}");
+    }
 }
 
 #[tokio::test]

@@ -125,9 +125,11 @@ pub const ALL: &[Api] = apis! {
     91 AlterShareGroupOffsets 0;
     92 DeleteShareGroupOffsets 0;
     16000 ColumnarFetch 0;
+    16001 ColumnarProduce 0;
     16002 Lookup 0;
     16003 UnionReadOffsets 0;
     16004 DescribeTable 0;
+    16005 AlterTable 0;
     16007 TierStatus 0;
     16008 ImportRecords 0;
 };

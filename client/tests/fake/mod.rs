@@ -21,6 +21,7 @@ use kafka_protocol::messages::{
     ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
     MetadataRequest, MetadataResponse,
 };
+use tidelog_predicate::Predicate;
 use tidelog_protocol_ext::ext::columnar_fetch::{
     ColumnarFetchRequest, ColumnarFetchResponse, PartitionRows, Run, TopicRows,
 };
@@ -61,6 +62,8 @@ pub struct World {
     pub asked: Vec<i16>,
     /// Projections of the ColumnarFetch requests that came.
     pub projections: Vec<Vec<String>>,
+    /// Their filters, as text.
+    pub filters: Vec<Option<String>>,
     pub connections: usize,
     pub lookup: Option<LookupResponse>,
     pub cut: Option<UnionReadOffsetsResponse>,
@@ -328,6 +331,8 @@ impl World {
         let topic = &request.topics[0];
         let wanted = topic.projection.as_ref().unwrap();
         let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+        let filter = topic.filter.as_deref();
+        let filter = filter.map(|bytes| Predicate::decode(bytes).unwrap());
         let partitions = topic.partitions.iter().map(|asked| {
             let log = &self.partitions[&asked.partition];
             let mut answer = PartitionRows {
@@ -349,7 +354,7 @@ impl World {
                     .find(|run| run.last_offset >= asked.fetch_offset);
                 answer.next_offset = found.map_or(log.end, |run| run.last_offset + 1);
                 answer.runs = found
-                    .map(|run| run.cut(asked.fetch_offset, &wanted))
+                    .map(|run| run.cut(asked.fetch_offset, &wanted, filter.as_ref()))
                     .into_iter()
                     .collect();
             }
@@ -360,6 +365,7 @@ impl World {
         });
         let partitions = partitions.collect();
         self.projections.push(wanted);
+        self.filters.push(filter.map(|filter| filter.to_string()));
         ColumnarFetchResponse {
             topics: vec![TopicRows {
                 topic_id: TOPIC_ID,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
 use arrow_ipc::writer::{
     CompressionContext, DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message,
 };
 use arrow_ipc::{CompressionType, root_as_message};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
+use tidelog_predicate::{Predicate, bind};
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 
 /// A column with its id.
@@ -82,7 +84,7 @@ impl StoredRun {
     }
 
     /// What an answer holds for a reader that comes at `from`.
-    pub fn cut(&self, from: i64, wanted: &[String]) -> Run {
+    pub fn cut(&self, from: i64, wanted: &[String], filter: Option<&Predicate>) -> Run {
         let mut run = Run {
             schema_id: self.schema_id,
             first_offset: self.first_offset.max(from),
@@ -94,6 +96,7 @@ impl StoredRun {
                 .values()
                 .partition_point(|offset| *offset < from);
             let batch = batch.slice(skipped, batch.num_rows() - skipped);
+            let batch = filter.map_or(batch.clone(), |filter| keep(&batch, filter));
             run.row_count += batch.num_rows() as i32;
             let projected = project(&batch, wanted);
             if projected.num_columns() > 0 && batch.num_rows() > 0 {
@@ -104,6 +107,12 @@ impl StoredRun {
         }
         run
     }
+}
+
+/// The rows of which `filter` is true.
+pub fn keep(batch: &RecordBatch, filter: &Predicate) -> RecordBatch {
+    let bound = bind(filter, batch.schema_ref()).unwrap();
+    filter_record_batch(batch, &bound.eval(batch).unwrap()).unwrap()
 }
 
 /// Where the rows stand.
@@ -127,23 +136,34 @@ fn kept(fields: &Fields, columns: &[ArrayRef], wanted: &[String]) -> Vec<(Field,
     pairs
         .filter_map(|(field, column)| {
             let id = format!("#{}", field.metadata()["PARQUET:field_id"]);
-            let DataType::Struct(_) = field.data_type() else {
-                return wanted
-                    .contains(&id)
-                    .then(|| (Field::clone(field), Arc::clone(column)));
+            let kept: ArrayRef = match field.data_type() {
+                _ if wanted.contains(&id) => Arc::clone(column),
+                DataType::Struct(_) => Arc::new(members(column.as_struct(), wanted)?),
+                DataType::List(element) if element.data_type().is_nested() => {
+                    let list = column.as_list::<i32>();
+                    let members = members(list.values().as_struct(), wanted)?;
+                    let element = Field::clone(element).with_data_type(members.data_type().clone());
+                    let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+                    Arc::new(ListArray::new(
+                        Arc::new(element),
+                        offsets,
+                        Arc::new(members),
+                        nulls,
+                    ))
+                }
+                _ => return None,
             };
-            let whole = column.as_struct();
-            let members = kept(whole.fields(), whole.columns(), wanted);
-            if members.is_empty() {
-                return None;
-            }
-            let (fields, columns): (Vec<_>, Vec<_>) = members.into_iter().unzip();
-            let fields = Fields::from(fields);
-            let column = StructArray::new(fields.clone(), columns, whole.nulls().cloned());
-            let field = Field::clone(field).with_data_type(DataType::Struct(fields));
-            Some((field, Arc::new(column) as ArrayRef))
+            let field = Field::clone(field).with_data_type(kept.data_type().clone());
+            Some((field, kept))
         })
         .collect()
+}
+
+fn members(whole: &StructArray, wanted: &[String]) -> Option<StructArray> {
+    let members = kept(whole.fields(), whole.columns(), wanted);
+    let (fields, columns): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+    (!fields.is_empty())
+        .then(|| StructArray::new(Fields::from(fields), columns, whole.nulls().cloned()))
 }
 
 /// A schema as a framed message.

@@ -45,7 +45,7 @@ message! {
         /// The columns wanted, each a dotted name ("address.city") or "#" and a field id ("#17");
         /// null for all, empty for none (rows are still counted).
         pub projection: Option<Vec<StrBytes>>,
-        /// A predicate on rows; reserved, and null until a version defines its form.
+        /// A predicate on rows, in the form described under Filters; null for every row.
         pub filter: Option<Bytes>,
         /// The partitions to read.
         pub partitions: Vec<FetchPartition>,

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde_json::Value;
+use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::*;
+use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
@@ -27,6 +29,10 @@ macro_rules! for_each_api {
             include_str!("../../messages/ColumnarFetchRequest.json"),
             include_str!("../../messages/ColumnarFetchResponse.json"),
         );
+        $check::<ColumnarProduceRequest>(
+            include_str!("../../messages/ColumnarProduceRequest.json"),
+            include_str!("../../messages/ColumnarProduceResponse.json"),
+        );
         $check::<LookupRequest>(
             include_str!("../../messages/LookupRequest.json"),
             include_str!("../../messages/LookupResponse.json"),
@@ -38,6 +44,10 @@ macro_rules! for_each_api {
         $check::<DescribeTableRequest>(
             include_str!("../../messages/DescribeTableRequest.json"),
             include_str!("../../messages/DescribeTableResponse.json"),
+        );
+        $check::<AlterTableRequest>(
+            include_str!("../../messages/AlterTableRequest.json"),
+            include_str!("../../messages/AlterTableResponse.json"),
         );
         $check::<TierStatusRequest>(
             include_str!("../../messages/TierStatusRequest.json"),

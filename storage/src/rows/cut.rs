@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::layout::{BlockLayout, LayoutError, unframe};
 use super::message::{self, Contents};
-use super::{EncodeError, EncodedBlock, OFFSET_COLUMN, Projection, Shape};
+use super::{Compression, EncodeError, EncodedBlock, OFFSET_COLUMN, Projection, Shape};
 use crate::disk::DiskFile;
 use crate::ids::Offset;
 
@@ -57,6 +57,42 @@ pub enum ProjectError {
 }
 
 impl ProjectedMessage {
+    /// What answers for `offsets` without a row.
+    pub fn without_rows(offsets: Range<Offset>) -> Self {
+        Self {
+            first_offset: offsets.start,
+            end_offset: offsets.end,
+            rows: 0,
+            header: Bytes::new(),
+            body: Vec::new(),
+            body_len: 0,
+            checksums: Vec::new(),
+        }
+    }
+
+    /// Rows with the columns of `projection`, all that are wanted at `offsets`, encoded anew.
+    ///
+    /// # Errors
+    /// [`ProjectError`], for rows of another schema.
+    pub fn of_rows(
+        projection: &Projection,
+        rows: &RecordBatch,
+        offsets: Range<Offset>,
+        compression: Compression,
+    ) -> Result<Self, ProjectError> {
+        if rows.num_rows() == 0 || projection.is_empty() {
+            return Ok(Self {
+                rows: rows.num_rows() as u64,
+                ..Self::without_rows(offsets)
+            });
+        }
+        let shape = Shape::shared(Arc::clone(projection.schema()))
+            .map_err(|_| LayoutError("a projected type that rows files do not hold"))?;
+        let Range { start, end } = offsets;
+        let block = EncodedBlock::encode_unchecked(&shape, rows, start, end, compression)?;
+        block.project(&Projection::all(&shape), start)
+    }
+
     /// The whole message, read.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut out = self.header.to_vec();
@@ -236,29 +272,13 @@ fn project_inside(
         .ok_or(EncodeError::NoOffsets)?;
     let skipped = offsets.values().partition_point(|offset| *offset < from);
     let rows = offsets.len() - skipped;
-    let nothing = ProjectedMessage {
-        first_offset: from.min(layout.end_offset()),
-        end_offset: layout.end_offset(),
-        rows: rows as u64,
-        header: Bytes::new(),
-        body: Vec::new(),
-        body_len: 0,
-        checksums: Vec::new(),
-    };
-    if rows == 0 || projection.is_empty() {
-        return Ok(nothing);
+    let range = from.min(layout.end_offset())..layout.end_offset();
+    if rows == 0 {
+        return Ok(ProjectedMessage::without_rows(range));
     }
     let columns = decode(layout, projection, &cut(layout, projection, &place))?;
-    let shape = Shape::shared(Arc::clone(projection.schema()))
-        .map_err(|_| LayoutError("a projected type that rows files do not hold"))?;
-    let block = EncodedBlock::encode_unchecked(
-        &shape,
-        &columns.slice(skipped, rows),
-        nothing.first_offset,
-        nothing.end_offset,
-        layout.compression,
-    )?;
-    block.project(&Projection::all(&shape), from)
+    let columns = columns.slice(skipped, rows);
+    ProjectedMessage::of_rows(projection, &columns, range, layout.compression)
 }
 
 /// The rows of `message`, which `projection` cut whole; its bytes are checked against their crcs

@@ -87,6 +87,11 @@ impl BlockLayout {
         &self.info.stats
     }
 
+    /// How its buffers are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// Bytes of the body: all columns' buffers.
     pub fn body_len(&self) -> u64 {
         self.body_len

@@ -1,4 +1,4 @@
-//! Which columns of a schema are wanted, down to members of structs.
+//! Which columns of a schema are wanted, down to members of structs and of the structs in lists.
 
 use std::sync::Arc;
 
@@ -25,8 +25,9 @@ impl Projection {
     }
 
     /// What `paths` name: dotted names (`address.city`) or field ids (`#17`), top-level columns or
-    /// members of structs; what lies below is taken with it. Also answers the paths that name
-    /// nothing here, which may still name a column of another version of the schema.
+    /// members of structs; what lies below is taken with it. A list is passed through: `lines.sku`
+    /// is `sku` of the structs in the list `lines`. Also answers the paths that name nothing here,
+    /// which may still name a column of another version of the schema.
     pub fn select<'p>(shape: &Arc<Shape>, paths: &[&'p str]) -> (Self, Vec<&'p str>) {
         let mut marks = vec![false; shape.nodes().len()];
         let unknown = paths
@@ -93,14 +94,26 @@ fn mark(shape: &Shape, fields: &Fields, first: usize, path: &str, marks: &mut [b
             (Some(_), _) => Some(path),
             (None, rest) => rest.filter(|_| is_named),
         };
-        if let (DataType::Struct(children), Some(path)) = (field.data_type(), below)
-            && mark(shape, children, node + 1, path, marks)
+        if let (Some((children, first)), Some(path)) = (members(field.data_type(), node), below)
+            && mark(shape, children, first, path, marks)
         {
-            marks[node] = true;
+            marks[node..first].fill(true);
             return true;
         }
     }
     false
+}
+
+/// The members of a struct, or of the structs that a list holds, and the node of the first one;
+/// `node` is that of the field with this type. What lies between them are lists and the struct.
+fn members(data_type: &DataType, node: usize) -> Option<(&Fields, usize)> {
+    match data_type {
+        DataType::Struct(children) => Some((children, node + 1)),
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::FixedSizeList(element, _) => members(element.data_type(), node + 1),
+        _ => None,
+    }
 }
 
 /// The fields with a mark, structs without their members that have none.
@@ -108,12 +121,18 @@ fn prune(shape: &Shape, fields: &Fields, first: usize, marks: &[bool]) -> Fields
     shape
         .with_nodes(fields, first)
         .filter(|(_, node)| marks[*node])
-        .map(|(field, node)| match field.data_type() {
-            DataType::Struct(children) => {
-                let kept = DataType::Struct(prune(shape, children, node + 1, marks));
-                Arc::new(Field::clone(field).with_data_type(kept))
-            }
-            _ => Arc::clone(field),
-        })
+        .map(|(field, node)| pruned(shape, field, node, marks))
         .collect()
+}
+
+fn pruned(shape: &Shape, field: &Arc<Field>, node: usize, marks: &[bool]) -> Arc<Field> {
+    let element = |element| pruned(shape, element, node + 1, marks);
+    let kept = match field.data_type() {
+        DataType::Struct(children) => DataType::Struct(prune(shape, children, node + 1, marks)),
+        DataType::List(inner) => DataType::List(element(inner)),
+        DataType::LargeList(inner) => DataType::LargeList(element(inner)),
+        DataType::FixedSizeList(inner, len) => DataType::FixedSizeList(element(inner), *len),
+        _ => return Arc::clone(field),
+    };
+    Arc::new(Field::clone(field).with_data_type(kept))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{
-    Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, Schema};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -109,6 +110,115 @@ fn columns_come_in_the_schemas_order_each_once() {
     let (projection, unknown) = Projection::select(&shape(), &asked);
     assert_eq!(unknown, wrong);
     assert_eq!(projection.schema().fields().len(), 1);
+}
+
+/// `_offset` and orders { lines: [{ sku, sizes: [{ width, height }] }], note }.
+fn orders() -> RecordBatch {
+    let field = |id: i32, name: &str, kind: DataType| {
+        let id = ("PARQUET:field_id".to_owned(), id.to_string());
+        Arc::new(Field::new(name, kind, true).with_metadata([id].into()))
+    };
+    let list = |element: &Arc<Field>, values: ArrayRef, each: usize| {
+        let lengths = std::iter::repeat_n(each, values.len() / each);
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        Arc::new(ListArray::new(Arc::clone(element), offsets, values, None)) as ArrayRef
+    };
+    let group = |members: Vec<(Arc<Field>, ArrayRef)>| Arc::new(StructArray::from(members));
+    let longs = |count: i64| Arc::new(Int64Array::from_iter_values(0..count)) as ArrayRef;
+    let text = |count: i64| {
+        let values = (0..count).map(|value| format!("text {value}"));
+        Arc::new(StringArray::from_iter_values(values)) as ArrayRef
+    };
+    let size = group(vec![
+        (field(7, "width", DataType::Int64), longs(24)),
+        (field(8, "height", DataType::Int64), longs(24)),
+    ]);
+    let sizes = list(&field(6, "element", size.data_type().clone()), size, 2);
+    let line = group(vec![
+        (field(4, "sku", DataType::Utf8), text(12)),
+        (field(5, "sizes", sizes.data_type().clone()), sizes),
+    ]);
+    let lines = list(&field(3, "element", line.data_type().clone()), line, 3);
+    let order = group(vec![
+        (field(2, "lines", lines.data_type().clone()), lines),
+        (field(9, "note", DataType::Utf8), text(4)),
+    ]);
+    let offsets = Field::new(OFFSET_COLUMN, DataType::Int64, false);
+    let orders = Field::clone(&field(1, "orders", order.data_type().clone()));
+    let schema = Schema::new(vec![offsets, orders]);
+    RecordBatch::try_new(Arc::new(schema), vec![longs(4), order]).unwrap()
+}
+
+#[test]
+fn of_structs_in_lists_only_the_members_wanted_are_cut() {
+    let rows = orders();
+    let shape = Shape::shared(rows.schema()).unwrap();
+    let block = EncodedBlock::encode(&shape, &rows, 0, 4, Compression::None).unwrap();
+    let whole = Projection::all(&shape);
+    let all = block.project(&whole, 0).unwrap().body_len;
+    for (paths, leaves) in [
+        (&["orders.lines.sizes.width"][..], &["width"][..]),
+        (&["#7"], &["width"]),
+        (&["orders.lines.sku", "#8"], &["sku", "height"]),
+        (&["orders.lines.sizes"], &["width", "height"]),
+        (&["orders.lines"], &["sku", "width", "height"]),
+        (&["orders.note"], &["note"]),
+    ] {
+        let (projection, unknown) = Projection::select(&shape, paths);
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let message = block.project(&projection, 0).unwrap();
+        assert!(message.body_len < all, "{paths:?}");
+        let got = as_client(&projection, &message);
+        assert_eq!(got, block.decode(&projection).unwrap());
+        // Each leaf is there with its values, and no other one is.
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        leaves_of(got.column(0), "", &mut found);
+        leaves_of(rows.column(1), "", &mut expected);
+        expected.retain(|(name, _)| leaves.contains(&&name[..]));
+        assert_eq!(found, expected, "{paths:?}");
+    }
+    for unknown in [
+        "orders.lines.element.sku",
+        "orders.lines.price",
+        "#3",
+        "orders.note.x",
+    ] {
+        assert_eq!(Projection::select(&shape, &[unknown]).1, [unknown]);
+    }
+}
+
+fn leaves_of(column: &ArrayRef, name: &str, leaves: &mut Vec<(String, ArrayRef)>) {
+    match column.data_type() {
+        DataType::Struct(fields) => {
+            let members = fields.iter().zip(column.as_struct().columns());
+            members.for_each(|(field, member)| leaves_of(member, field.name(), leaves));
+        }
+        DataType::List(_) => leaves_of(column.as_list::<i32>().values(), name, leaves),
+        _ => leaves.push((name.to_owned(), Arc::clone(column))),
+    }
+}
+
+#[test]
+fn rows_picked_out_are_encoded_anew() {
+    let (rows, block) = block(4, 100, 200, Compression::Zstd);
+    let projection = select(&["city", "address.geo", "tags"]);
+    let wanted = expected(&rows, &projection).slice(7, 20);
+    let message =
+        ProjectedMessage::of_rows(&projection, &wanted, 110..200, Compression::Lz4).unwrap();
+    assert_eq!(
+        (message.rows, message.first_offset, message.end_offset),
+        (20, 110, 200)
+    );
+    assert_eq!(as_client(&projection, &message), wanted);
+    let none = wanted.slice(0, 0);
+    let message = ProjectedMessage::of_rows(&projection, &none, 110..200, Compression::Lz4);
+    let message = message.unwrap();
+    assert_eq!(
+        (message.rows, message.len(), message.end_offset),
+        (0, 0, 200)
+    );
+    let other = block.decode(&select(&["amount"])).unwrap();
+    assert!(ProjectedMessage::of_rows(&projection, &other, 110..200, Compression::Lz4).is_err());
 }
 
 #[test]
