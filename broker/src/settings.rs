@@ -2,14 +2,15 @@
 //!
 //! Sources in rising order: the defaults of the table, a `.properties` file, command line flags,
 //! `--set key=value`. An unknown name or a value of the wrong form stops the start with an error
-//! that says where it was written and what would be accepted; nothing is silently ignored. Only a file may
-//! hold names of Apache Kafka and its plug-ins that are not used here, each of which is a warning.
+//! that says where it was written and what would be accepted; nothing is silently ignored. Names of Apache
+//! Kafka that are not used here are a warning each, and so are those of its plug-ins in a file.
 
+mod decimal;
 pub mod docs;
 mod foreign;
-mod inert;
 mod kafka_names;
 mod properties;
+mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use decimal::Ratio;
+pub use foreign::fixed_names;
 pub use properties::{Entry, parse as parse_properties};
+pub use remote::{HttpUrl, Secret};
 pub use table::{Row, Settings, TABLE, Update};
 pub use value::{
     Address, CleanupPolicy, Compression, Endpoint, FlushMode, GroupMigration, Kind, Limits,
@@ -67,7 +71,8 @@ pub enum SettingsError {
     UnknownName {
         name: String,
         origin: Source,
-        nearest: Option<&'static str>,
+        /// Known names much like it, the nearest first.
+        nearest: Vec<&'static str>,
     },
     #[error("{origin}: `{name}` cannot be `{value}`: expected {accepted}")]
     BadValue {
@@ -108,8 +113,11 @@ pub enum SettingsError {
     },
 }
 
-fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+fn suggestion(nearest: &[&'static str]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => format!("; did you mean `{}`?", names.join("` or `")),
+    }
 }
 
 /// A setting that is accepted and has no effect, to be told to the administrator.
@@ -156,7 +164,7 @@ impl Loader {
                 path: Arc::clone(&path),
                 line: entry.line,
             };
-            self.assign_entry(&entry, origin)
+            self.assign(&entry.key, &entry.value, origin)
         })
     }
 
@@ -195,45 +203,33 @@ impl Loader {
         Ok((self.settings, self.inert))
     }
 
-    fn assign_entry(&mut self, entry: &Entry, origin: Source) -> Result<(), SettingsError> {
-        match self.assign(&entry.key, &entry.value, origin) {
-            Err(SettingsError::UnknownName {
-                name,
-                origin,
-                nearest,
-            }) => match foreign::reason(&name, nearest) {
-                Some(reason) => {
-                    self.inert.push(Inert {
-                        name,
-                        origin,
-                        reason,
-                    });
-                    Ok(())
-                }
-                None => Err(SettingsError::UnknownName {
-                    name,
-                    origin,
-                    nearest,
-                }),
-            },
-            assigned => assigned,
-        }
-    }
-
     fn assign(&mut self, name: &str, value: &str, origin: Source) -> Result<(), SettingsError> {
         if name == AUTHORIZER && !value.is_empty() {
             return Err(SettingsError::NoAuthorizer { origin });
         }
-        match inert::reason(name) {
+        let assigned = self.settings.assign(name, value, origin);
+        let Err(SettingsError::UnknownName {
+            name,
+            origin,
+            nearest,
+        }) = assigned
+        else {
+            return assigned;
+        };
+        match foreign::reason(&name, &origin, !nearest.is_empty()) {
             Some(reason) => {
                 self.inert.push(Inert {
-                    name: name.to_owned(),
+                    name,
                     origin,
-                    reason: reason.text(),
+                    reason,
                 });
                 Ok(())
             }
-            None => self.settings.assign(name, value, origin),
+            None => Err(SettingsError::UnknownName {
+                name,
+                origin,
+                nearest,
+            }),
         }
     }
 }
@@ -298,15 +294,31 @@ impl Settings {
     }
 
     fn check_together(&self) -> Result<(), SettingsError> {
-        if self.group_min_session_timeout_ms > self.group_max_session_timeout_ms {
-            let (low, high) = (
+        let ordered = [
+            (
+                self.group_min_session_timeout_ms <= self.group_max_session_timeout_ms,
                 "group.min.session.timeout.ms",
                 "group.max.session.timeout.ms",
-            );
-            return Err(SettingsError::Order { low, high });
-        }
-        if i64::from(self.socket_request_max_bytes) > self.memory_budget_bytes {
-            let (low, high) = ("socket.request.max.bytes", "tidelog.memory.budget.bytes");
+            ),
+            (
+                self.group_consumer_min_session_timeout_ms
+                    <= self.group_consumer_max_session_timeout_ms,
+                "group.consumer.min.session.timeout.ms",
+                "group.consumer.max.session.timeout.ms",
+            ),
+            (
+                self.group_consumer_min_heartbeat_interval_ms
+                    <= self.group_consumer_max_heartbeat_interval_ms,
+                "group.consumer.min.heartbeat.interval.ms",
+                "group.consumer.max.heartbeat.interval.ms",
+            ),
+            (
+                i64::from(self.socket_request_max_bytes) <= self.memory_budget_bytes,
+                "socket.request.max.bytes",
+                "tidelog.memory.budget.bytes",
+            ),
+        ];
+        if let Some((_, low, high)) = ordered.into_iter().find(|(holds, ..)| !holds) {
             return Err(SettingsError::Order { low, high });
         }
         if self.listeners.is_empty() {
@@ -343,18 +355,17 @@ fn position(name: &str, origin: &Source) -> Result<usize, SettingsError> {
     })
 }
 
-/// The known name most like `name`, if one is alike enough to be what was meant.
-fn nearest(name: &str) -> Option<&'static str> {
+/// The known names most like `name`, if any are alike enough to be what was meant: the nearest, and those
+/// that are hardly less near.
+fn nearest(name: &str) -> Vec<&'static str> {
     const ALIKE_MIN: f64 = 0.6;
-    TABLE
-        .iter()
-        .map(|row| {
-            (
-                strsim::normalized_damerau_levenshtein(row.name, name),
-                row.name,
-            )
-        })
-        .filter(|(alike, _)| *alike >= ALIKE_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    const HARDLY_LESS: f64 = 0.05;
+    const NAMES_MAX: usize = 3;
+    let alike = |row: &Row| strsim::normalized_damerau_levenshtein(row.name, name);
+    let mut near: Vec<(f64, &str)> = TABLE.iter().map(|row| (alike(row), row.name)).collect();
+    near.retain(|(alike, _)| *alike >= ALIKE_MIN);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let least = near.first().map_or(1.0, |(best, _)| best - HARDLY_LESS);
+    let near = near.into_iter().filter(|(alike, _)| *alike >= least);
+    near.map(|(_, name)| name).take(NAMES_MAX).collect()
 }

@@ -19,6 +19,7 @@ use support::{Client, TestBroker};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -319,7 +320,14 @@ async fn edits_that_are_refused() {
             edits(BROKER, "x", &[("max.connections", SET, Some("1"))]),
             42,
         ),
-        (edits(8, "1", &[("root", SET, Some("INFO"))]), 42),
+        (edits(LOGGER, "2", &[("root", SET, Some("INFO"))]), 42),
+        (edits(LOGGER, "", &[("root", SET, Some("INFO"))]), 42),
+        (edits(LOGGER, "1", &[("root", SET, Some("LOUD"))]), 40),
+        (edits(LOGGER, "1", &[("kafka", SET, Some("INFO"))]), 40),
+        (edits(LOGGER, "1", &[("kafka", DELETE, None)]), 40),
+        (edits(LOGGER, "1", &[("root", SET, None)]), 42),
+        (edits(LOGGER, "1", &[("root", DELETE, None)]), 42),
+        (edits(LOGGER, "1", &[("root", APPEND, Some("INFO"))]), 42),
         (edits(TOPIC, "a", &[("retention.ms", 4, Some("1"))]), 42),
         (edits(TOPIC, "a", &[("retention.ms", SET, None)]), 42),
         (
@@ -342,10 +350,9 @@ async fn edits_that_are_refused() {
             edits(BROKER, "1", &[("max.connections", SET, Some("0"))]),
             42,
         ),
-        (
-            edits(BROKER, "", &[("log.retention.mz", SET, Some("1"))]),
-            40,
-        ),
+        (edits(BROKER, "", &[("log.dirs", SET, Some("/x"))]), 42),
+        (edits(BROKER, "", &[("process.roles", SET, Some("x"))]), 42),
+        (edits(BROKER, "", &[("no.such", APPEND, Some("1"))]), 40),
     ];
     for (resource, error) in cases {
         let shown = format!("{resource:?}");
@@ -466,4 +473,60 @@ async fn changes_of_a_running_broker_are_obeyed_and_kept() {
         assert_eq!(alter(&mut client, back).await.0, 0);
         assert_eq!(broker.running().broker.settings().max_connections, expected);
     }
+}
+
+/// As in Kafka, whose plug-ins read them.
+#[tokio::test]
+async fn settings_that_nobody_knows_are_kept_and_not_shown() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    // The second is one that Kafka's brokers take while they run.
+    for name in ["my.plugin.secret", "num.io.threads"] {
+        let set = edits(BROKER, "1", &[(name, SET, Some("7"))]);
+        assert_eq!(alter(&mut client, set).await, (0, String::new()));
+    }
+    let broker = broker.restart().await;
+    let mut client = broker.client().await;
+    let found = describe(&mut client, BROKER, "1", Some(&["my.plugin.secret"])).await;
+    let config = &found.configs[0];
+    assert_eq!((config.config_source, config.config_type), (ON_BROKER, 0));
+    assert!(config.is_sensitive && config.read_only && config.value.is_none());
+    assert_eq!(config.synonyms[0].value, None);
+    let back = edits(BROKER, "1", &[("my.plugin.secret", DELETE, None)]);
+    assert_eq!(alter(&mut client, back).await.0, 0);
+    let found = describe(&mut client, BROKER, "1", Some(&["my.plugin.secret"])).await;
+    assert_eq!(found.configs, []);
+}
+
+#[tokio::test]
+async fn levels_of_loggers_are_set_and_taken_back() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let module = "tidelog::server::listener";
+    let all = describe(&mut client, LOGGER, "1", None).await;
+    assert_eq!(all.configs.len(), 12, "root and our crates");
+    let root = find(&all, "root");
+    assert!(!root.read_only && !root.is_sensitive && root.synonyms.is_empty());
+    assert_eq!(
+        value(&mut client, LOGGER, "1", "root").await,
+        ("INFO".to_owned(), 6)
+    );
+
+    let set = edits(LOGGER, "1", &[(module, SET, Some("TRACE"))]);
+    let check = IncrementalAlterConfigsRequest::default()
+        .with_resources(vec![set.clone()])
+        .with_validate_only(true);
+    assert_eq!(client.call(1, &check).await.responses[0].error_code, 0);
+    let found = describe(&mut client, LOGGER, "1", Some(&[module])).await;
+    assert_eq!(found.configs, [], "checked only");
+    assert_eq!(alter(&mut client, set).await.0, 0);
+    assert_eq!(value(&mut client, LOGGER, "1", module).await.0, "TRACE");
+    let above = edits(LOGGER, "1", &[("tidelog::server", SET, Some("WARN"))]);
+    assert_eq!(alter(&mut client, above).await.0, 0);
+    for name in [module, "tidelog::server"] {
+        let back = edits(LOGGER, "1", &[(name, DELETE, None)]);
+        assert_eq!(alter(&mut client, back).await.0, 0);
+    }
+    let all = describe(&mut client, LOGGER, "1", None).await;
+    assert_eq!(all.configs.len(), 12);
 }

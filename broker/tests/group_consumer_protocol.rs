@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-    ListGroupsRequest, OffsetFetchRequest,
+    IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetFetchRequest,
 };
 use support::group::*;
 use support::{Client, PATIENCE, TestBroker};
@@ -490,6 +493,51 @@ async fn a_member_that_falls_silent_is_taken_out() {
     settle(&mut [&mut one], &[4]).await;
     let request = two.request();
     assert_eq!(two.code(1, &request).await, UNKNOWN_MEMBER);
+}
+
+#[tokio::test]
+async fn a_group_may_have_times_of_its_own() {
+    let set = [
+        "group.consumer.min.session.timeout.ms=300",
+        "group.consumer.min.heartbeat.interval.ms=100",
+    ];
+    let (mut broker, mut client, _) = broker(&set).await;
+    let own = [
+        ("consumer.session.timeout.ms", "400"),
+        ("consumer.heartbeat.interval.ms", "150"),
+    ];
+    let own = own.map(|(name, value)| {
+        AlterableConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
+    });
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(32)
+        .with_resource_name(text("g"))
+        .with_configs(own.to_vec());
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    assert_eq!(client.call(1, &request).await.responses[0].error_code, 0);
+    for restarts in [false, true] {
+        if restarts {
+            broker = broker.restart().await;
+        }
+        let id = format!("one-{restarts}");
+        let mut one = Consumer::connect(&broker, "g", &id).await;
+        let mut other = Consumer::connect(&broker, "h", &id).await;
+        let started = Instant::now();
+        while one.join(&["t"]).await.heartbeat_interval_ms != 150 {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the owner is told in the background"
+            );
+        }
+        assert_eq!(other.join(&["t"]).await.heartbeat_interval_ms, 5000);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let request = one.request();
+        assert_eq!(one.code(1, &request).await, UNKNOWN_MEMBER);
+        let request = other.request();
+        assert_eq!(other.code(1, &request).await, 0);
+    }
 }
 
 #[tokio::test]

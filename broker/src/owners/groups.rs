@@ -3,8 +3,12 @@
 //!
 //! - Every owner is told of new topics and partitions, for the groups whose members the coordinator
 //!   assigns (KIP-848).
+//! - Every owner is told of the times that single groups are given, and takes them at the next sign of
+//!   life of each member.
 //! - The deletion of a topic is told to every owner, and the offsets committed for it go. A stop
 //!   between the two leaves offsets behind that go when they expire.
+
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -15,9 +19,9 @@ use tidelog_coordinator::cluster::Image;
 use tidelog_coordinator::group::{
     self, BeginTxnOffsets, CommitOffsets, CommitTxnOffsets, ConsumerBeat, ConsumerError,
     ConsumerHeartbeat, DeleteOffsets, DescribedConsumerGroup, DescribedGroup, FetchOffsets,
-    FetchedOffset, GroupCommand, GroupError, GroupRecord, GroupReply, GroupSettings, Heartbeat,
-    JoinGroup, Joined, LeaveGroup, Left, ListGroups, ListedGroup, MigrationPolicy,
-    PartitionOutcome, SyncGroup, Synced, TopicImage, TopicShape, TxnEnd, TxnGuard, TxnOffsetsError,
+    FetchedOffset, GroupCommand, GroupError, GroupRecord, GroupReply, Heartbeat, JoinGroup, Joined,
+    LeaveGroup, Left, ListGroups, ListedGroup, PartitionOutcome, SyncGroup, Synced, TopicImage,
+    TopicShape, TxnEnd, TxnGuard, TxnOffsetsError,
 };
 use tidelog_coordinator::machine::Envelope;
 use tokio::sync::watch;
@@ -28,7 +32,8 @@ use super::driver::{DriverError, DriverHandle, Journal};
 use super::partitioned::{InternalTopic, NoOwner, Owners, partition_for};
 use crate::clock::Clock;
 use crate::log::Log;
-use crate::settings::{GroupMigration, Settings};
+use crate::settings::Settings;
+use rules::Rules;
 
 /// The topic that keeps groups and committed offsets, in Kafka's formats.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -103,6 +108,7 @@ impl std::fmt::Debug for Groups {
 
 struct Shared {
     owners: Owners<group::Groups>,
+    rules: Rules,
 }
 
 impl Groups {
@@ -114,16 +120,16 @@ impl Groups {
             configs: &OFFSETS_TOPIC_CONFIGS,
             partitions: settings.offsets_topic_num_partitions,
         };
-        let settings = Arc::new(group_settings(settings));
-        let newest = cluster.clone();
+        let rules = Rules::new(settings, cluster.clone());
+        let (newest, known) = (rules.clone(), cluster.clone());
         let make = move |_: &_| {
-            let topics = Arc::new(topic_image(&newest.view().image));
-            group::Groups::new(Arc::clone(&settings)).with_topics(topics)
+            let image = &known.view().image;
+            group::Groups::new(Arc::new(newest.of(image))).with_topics(Arc::new(topic_image(image)))
         };
         let owners = Owners::new(log, clock, cluster, topic, make, |_, _| {});
         owners.start_all();
-        let shared = Arc::new(Shared { owners });
-        tokio::spawn(follow_topics(Arc::downgrade(&shared), views));
+        let shared = Arc::new(Shared { owners, rules });
+        tokio::spawn(follow_image(Arc::downgrade(&shared), views));
         Self { shared }
     }
 
@@ -334,6 +340,19 @@ impl Shared {
         }
     }
 
+    /// Shows every owner the settings as they are now.
+    async fn show_settings(&self, image: &Image) {
+        let settings = Arc::new(self.rules.of(image));
+        let owners = self.owners.all();
+        let told = owners
+            .iter()
+            .map(|owner| owner.call(GroupCommand::Settings(Arc::clone(&settings))));
+        if let Some(error) = join_all(told).await.into_iter().find_map(Result::err) {
+            // One that loads anew begins with the newest settings.
+            warn!(%error, "a group coordinator was not told of new settings");
+        }
+    }
+
     /// Has every owner forget the offsets committed for a topic.
     async fn forget_topic(&self, topic: &str) {
         let owners = self.owners.all();
@@ -354,9 +373,9 @@ fn failed<T>(groups: impl IntoIterator<Item = String>, error: &CoordinatorError)
         .collect()
 }
 
-/// Tells the owners of topics that come and go, until the broker or the cluster's owner ends. It holds
-/// neither while it waits.
-async fn follow_topics(shared: Weak<Shared>, mut views: watch::Receiver<Arc<View>>) {
+/// Tells the owners of topics that come and go and of settings of groups, until the broker or the
+/// cluster's owner ends. It holds neither while it waits.
+async fn follow_image(shared: Weak<Shared>, mut views: watch::Receiver<Arc<View>>) {
     let mut before = Arc::clone(&views.borrow_and_update());
     while views.changed().await.is_ok() {
         let view = Arc::clone(&views.borrow_and_update());
@@ -370,6 +389,9 @@ async fn follow_topics(shared: Weak<Shared>, mut views: watch::Receiver<Arc<View
         }
         if !view.image.shares_topics_with(&before.image) {
             shared.show_topics(&view.image).await;
+        }
+        if view.image.named_configs() != before.image.named_configs() {
+            shared.show_settings(&view.image).await;
         }
         before = view;
     }
@@ -385,27 +407,4 @@ fn topic_image(image: &Image) -> TopicImage {
         (topic.name.clone(), shape)
     });
     TopicImage::new(image.version(), topics)
-}
-
-fn group_settings(settings: &Settings) -> GroupSettings {
-    let count = |n: i32| usize::try_from(n).unwrap_or(0);
-    GroupSettings {
-        session_timeout_min_ms: settings.group_min_session_timeout_ms,
-        session_timeout_max_ms: settings.group_max_session_timeout_ms,
-        initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms,
-        members_max: count(settings.group_max_size),
-        offset_metadata_chars_max: count(settings.offset_metadata_max_bytes),
-        offsets_retention_ms: i64::from(settings.offsets_retention_minutes) * 60_000,
-        retention_check_interval_ms: settings.offsets_retention_check_interval_ms,
-        consumer_session_timeout_ms: settings.group_consumer_session_timeout_ms,
-        consumer_heartbeat_interval_ms: settings.group_consumer_heartbeat_interval_ms,
-        consumer_members_max: count(settings.group_consumer_max_size),
-        migration: match settings.group_consumer_migration_policy {
-            GroupMigration::Bidirectional => MigrationPolicy::Bidirectional,
-            GroupMigration::Upgrade => MigrationPolicy::Upgrade,
-            GroupMigration::Downgrade => MigrationPolicy::Downgrade,
-            GroupMigration::Disabled => MigrationPolicy::Disabled,
-        },
-        ..GroupSettings::default()
-    }
 }

@@ -8,6 +8,8 @@
 use std::path::PathBuf;
 
 use super::Source;
+use super::decimal::Ratio;
+use super::remote::{HttpUrl, Secret};
 use super::value::{
     Address, CleanupPolicy, Compression, Endpoint, FlushMode, GroupMigration, Kind, Limits,
     ReplicationPolicy, TableMode, TimestampType, Value,
@@ -53,8 +55,7 @@ impl Row {
         }
     }
 
-    /// Whether the value must not be shown. No setting holds a secret yet: the names that do in
-    /// Kafka all belong to TLS and SASL.
+    /// Whether the value must not be shown.
     pub fn sensitive(&self) -> bool {
         self.name.ends_with(".password") || self.name.ends_with(".secret")
     }
@@ -124,6 +125,23 @@ settings! {
         catalog_listen: Option<Address> = "tidelog.catalog.listen",
             default "127.0.0.1:8181", Any, ReadOnly,
             "Address of the Iceberg REST catalog, or off. There is no login in front of it. Tables are kept up to date either way.";
+    }
+    "Schema registry" {
+        registry_listen: Option<Address> = "tidelog.registry.listen",
+            default "127.0.0.1:8081", Any, ReadOnly,
+            "Address of the schema registry (Confluent's REST API), or off. There is no login in front of it.";
+        registry_url: Option<HttpUrl> = "tidelog.registry.url",
+            default "", Any, ReadOnly,
+            "Another schema registry to take the schemas of typed topics from. Nothing means the one of this broker.";
+        registry_user: Option<String> = "tidelog.registry.user",
+            default "", Any, ReadOnly,
+            "Name to log in with at tidelog.registry.url.";
+        registry_password: Option<Secret> = "tidelog.registry.password",
+            default "", Any, ReadOnly,
+            "Password to log in with at tidelog.registry.url.";
+        registry_token: Option<Secret> = "tidelog.registry.token.secret",
+            default "", Any, ReadOnly,
+            "Bearer token to show at tidelog.registry.url, in the place of a name and a password.";
     }
     "Connections and memory" {
         max_connections: i32 = "max.connections",
@@ -226,6 +244,38 @@ settings! {
             default "1073741824", AtLeast(1_048_576), Dynamic,
             "Largest size of a segment. Per topic: segment.bytes.";
     }
+    "Compaction" {
+        log_cleaner_enable: bool = "log.cleaner.enable",
+            default "true", Any, ReadOnly,
+            "Compact topics whose cleanup.policy says so. Without it they keep every record.";
+        log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
+            default "134217728", AtLeast(1_048_576), ReadOnly,
+            "Memory for the keys of one round of compaction, 24 bytes each. What does not fit waits for the next round.";
+        log_cleaner_io_max_bytes_per_second: f64 = "log.cleaner.io.max.bytes.per.second",
+            default "67108864", AtLeast(1), ReadOnly,
+            "About how much compaction reads and writes in a second.";
+        log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
+            default "15000", AtLeast(1), ReadOnly,
+            "How often compaction looks for work.";
+        log_cleaner_min_cleanable_ratio: Ratio = "log.cleaner.min.cleanable.ratio",
+            default "0.5", Any, Dynamic,
+            "Part of a topic's bytes that may be without compaction before it begins. Per topic: min.cleanable.dirty.ratio.";
+        log_cleaner_min_compaction_lag_ms: i64 = "log.cleaner.min.compaction.lag.ms",
+            default "0", AtLeast(0), Dynamic,
+            "Age up to which compaction leaves records alone. Per topic: min.compaction.lag.ms.";
+        log_cleaner_max_compaction_lag_ms: i64 = "log.cleaner.max.compaction.lag.ms",
+            default "9223372036854775807", AtLeast(1), Dynamic,
+            "Age at which records are compacted whatever the ratio. Per topic: max.compaction.lag.ms.";
+        log_cleaner_delete_retention_ms: i64 = "log.cleaner.delete.retention.ms",
+            default "86400000", AtLeast(0), Dynamic,
+            "How long a record without value (a delete) is kept after compaction first met it. Per topic: delete.retention.ms.";
+        log_roll_ms: Option<i64> = "log.roll.ms",
+            default "", AtLeast(1), Dynamic,
+            "How long records of a compacted topic may come together before they are compacted. Unset: log.roll.hours decides. Per topic: segment.ms.";
+        log_roll_hours: i32 = "log.roll.hours",
+            default "168", AtLeast(1), ReadOnly,
+            "As log.roll.ms, in hours.";
+    }
     "Fetch" {
         fetch_max_bytes: i32 = "fetch.max.bytes",
             default "57671680", AtLeast(1024), ReadOnly,
@@ -266,6 +316,18 @@ settings! {
         group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms",
             default "5000", AtLeast(1), ReadOnly,
             "How often members of such groups are told to send heartbeats.";
+        group_consumer_min_session_timeout_ms: i32 = "group.consumer.min.session.timeout.ms",
+            default "45000", AtLeast(1), ReadOnly,
+            "Shortest consumer.session.timeout.ms that a group of the new protocol may have.";
+        group_consumer_max_session_timeout_ms: i32 = "group.consumer.max.session.timeout.ms",
+            default "60000", AtLeast(1), ReadOnly,
+            "Longest consumer.session.timeout.ms that such a group may have.";
+        group_consumer_min_heartbeat_interval_ms: i32 = "group.consumer.min.heartbeat.interval.ms",
+            default "5000", AtLeast(1), ReadOnly,
+            "Shortest consumer.heartbeat.interval.ms that such a group may have.";
+        group_consumer_max_heartbeat_interval_ms: i32 = "group.consumer.max.heartbeat.interval.ms",
+            default "15000", AtLeast(1), ReadOnly,
+            "Longest consumer.heartbeat.interval.ms that such a group may have.";
         group_consumer_max_size: i32 = "group.consumer.max.size",
             default "2147483647", AtLeast(1), ReadOnly,
             "Most members of one such group.";

@@ -13,20 +13,8 @@ pub enum Kind {
     String = 2,
     Int = 3,
     Long = 5,
+    Double = 6,
     List = 7,
-}
-
-impl Kind {
-    /// The lower-case word used in our documents.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Boolean => "boolean",
-            Kind::String => "string",
-            Kind::Int => "int",
-            Kind::Long => "long",
-            Kind::List => "list",
-        }
-    }
 }
 
 /// What the values of a setting must satisfy beyond their type.

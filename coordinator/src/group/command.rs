@@ -11,6 +11,7 @@ use super::consumer::{
 };
 use super::error::GroupError;
 use super::record::CommittedOffset;
+use super::settings::GroupSettings;
 use super::txn_offsets::{BeginTxnOffsets, CommitTxnOffsets, TxnGuard, TxnOffsetsError};
 use super::txn_record::TxnEnd;
 
@@ -52,6 +53,8 @@ pub enum GroupCommand {
     },
     /// The topics changed: every machine is told, before anybody relies on the change.
     Topics(Arc<TopicImage>),
+    /// The settings changed. Times count from each member's next sign of life.
+    Settings(Arc<GroupSettings>),
     /// The topic is gone, and with it every offset committed for it in any group.
     TopicDeleted {
         topic: String,
@@ -84,6 +87,7 @@ pub enum GroupReply {
     /// One outcome per group named, in order.
     DescribeConsumers(Vec<(String, Result<DescribedConsumerGroup, GroupError>)>),
     Topics,
+    Settings,
     TopicDeleted,
 }
 

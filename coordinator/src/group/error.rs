@@ -40,6 +40,9 @@ pub enum GroupError {
     NonEmptyGroup,
     #[error("no such group")]
     GroupNotFound,
+    /// `GROUP_ID_NOT_FOUND`: a classic group that cannot become one of the new protocol.
+    #[error("Cannot upgrade classic group {group} to consumer group because {reason}.")]
+    NotUpgraded { group: String, reason: NotUpgraded },
     #[error("a member of the group is subscribed to the topic")]
     SubscribedToTopic,
     /// `UNSUPPORTED_VERSION`
@@ -48,4 +51,23 @@ pub enum GroupError {
     /// A member of the new protocol may try again in the epoch it has by then (KIP-848).
     #[error("the request belongs to another epoch of the member")]
     StaleMemberEpoch,
+}
+
+/// Why a classic group stays one when a member of the new protocol comes, in Kafka's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotUpgraded {
+    #[error("online upgrade is disabled")]
+    Disabled,
+    #[error("the group does not use the consumer embedded protocol")]
+    NoConsumers,
+    #[error("the group size exceeds the consumer group maximum size")]
+    TooLarge,
+    #[error("the embedded consumer protocol is malformed")]
+    Malformed,
+    /// Its data in the members' assignments would be lost.
+    #[error(
+        "an unsupported custom assignor is in use. Please refer to the documentation or switch to a \
+         default assignor before re-attempting the upgrade"
+    )]
+    CustomAssignor,
 }

@@ -50,13 +50,13 @@ pub use command::{
 pub use consumer::{
     Assignment, Assignor, ClassicMemberMetadata, ConsumerBeat, ConsumerError, ConsumerGroup,
     ConsumerHeartbeat, ConsumerMember, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment,
-    DescribedConsumer, DescribedConsumerGroup, MemberState, NamedPartitions, ResolvedRegex,
+    DescribedConsumer, DescribedConsumerGroup, MemberState, NamedPartitions, ResolvedRegex, Since,
     TopicImage, TopicShape, Wanted, Wish,
 };
 pub use durable::{Durable, Offsets};
-pub use error::GroupError;
+pub use error::{GroupError, NotUpgraded};
 pub use record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
-pub use settings::{GroupSettings, MigrationPolicy};
+pub use settings::{ConsumerTimes, GroupSettings, MigrationPolicy};
 pub use subscription::{CONSUMER_PROTOCOL_TYPE, subscribed_topics};
 pub use txn_offsets::{BeginTxnOffsets, CommitTxnOffsets, TxnGuard, TxnOffsetsError};
 pub use txn_record::{TxnEnd, TxnOffset};
@@ -216,6 +216,10 @@ impl Groups {
                 self.see_topics(topics);
                 GroupReply::Topics
             }
+            GroupCommand::Settings(settings) => {
+                self.settings = settings;
+                GroupReply::Settings
+            }
             GroupCommand::TopicDeleted { topic } => {
                 self.forget_topic(&topic, turn);
                 GroupReply::TopicDeleted
@@ -277,7 +281,7 @@ impl Machine for Groups {
         }
         for (group_id, group) in self.durable.consumer_groups() {
             if group.has_members() {
-                let clocks = Clocks::started(group, now_ms, &self.settings);
+                let clocks = Clocks::started(group_id, group, &turn);
                 self.alarms.set(group_id, clocks.next());
                 self.clocks.insert(group_id.clone(), clocks);
             }

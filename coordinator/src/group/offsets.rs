@@ -75,8 +75,8 @@ impl Groups {
     fn validate_commit(&self, commit: &CommitOffsets) -> Result<(), GroupError> {
         let (group_id, member) = (commit.group.as_str(), &commit.member);
         if let Some(group) = self.durable.consumer_group(group_id) {
-            let epoch = member.generation;
-            return group.validate_commit(&member.member_id, epoch, commit.knows_epochs);
+            let (offsets, topics) = (&commit.offsets, &self.topics);
+            return group.validate_commit(member, commit.knows_epochs, offsets, topics);
         }
         match self.live.get(group_id) {
             Some(group) => group.validate_commit(member),

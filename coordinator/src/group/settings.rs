@@ -1,5 +1,7 @@
 //! Limits and delays of the group coordinator; defaults are Kafka's.
 
+use std::collections::HashMap;
+
 /// Settings shared by all groups of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -26,14 +28,31 @@ pub struct GroupSettings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_interval_ms: i64,
-    /// `group.consumer.session.timeout.ms`: for members of the new protocol.
-    pub consumer_session_timeout_ms: i32,
-    /// `group.consumer.heartbeat.interval.ms`: how often they are to send heartbeats.
-    pub consumer_heartbeat_interval_ms: i32,
+    /// For members of the new protocol, where their group has none of its own.
+    pub consumer_times: ConsumerTimes,
+    /// Groups with times of their own.
+    pub consumer_times_of: HashMap<String, ConsumerTimes>,
     /// `group.consumer.max.size`
     pub consumer_members_max: usize,
     /// `group.consumer.migration.policy`
     pub migration: MigrationPolicy,
+}
+
+/// How often members of the new protocol are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerTimes {
+    /// `consumer.session.timeout.ms`: how long a member may be silent.
+    pub session_timeout_ms: i32,
+    /// `consumer.heartbeat.interval.ms`: how often it is to send heartbeats.
+    pub heartbeat_interval_ms: i32,
+}
+
+impl GroupSettings {
+    /// What holds for members of one group.
+    pub(super) fn consumer_times(&self, group: &str) -> ConsumerTimes {
+        let own = self.consumer_times_of.get(group).copied();
+        own.unwrap_or(self.consumer_times)
+    }
 }
 
 /// Which way groups may change their kind while they have members.
@@ -84,8 +103,11 @@ impl Default for GroupSettings {
             group_record_bytes_max: 8 * 1024 * 1024,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             retention_check_interval_ms: 600_000,
-            consumer_session_timeout_ms: 45_000,
-            consumer_heartbeat_interval_ms: 5_000,
+            consumer_times: ConsumerTimes {
+                session_timeout_ms: 45_000,
+                heartbeat_interval_ms: 5_000,
+            },
+            consumer_times_of: HashMap::new(),
             consumer_members_max: i32::MAX as usize,
             migration: MigrationPolicy::Bidirectional,
         }

@@ -119,7 +119,7 @@ impl Groups {
     ) -> Result<Vec<PartitionOutcome>, TxnOffsetsError> {
         super::check_group_id(&commit.group)?;
         self.check_confirmed(commit.producer, commit.guard)?;
-        self.validate_txn_commit(&commit.group, &commit.member)?;
+        self.validate_txn_commit(&commit)?;
         let mut outcomes = Vec::with_capacity(commit.offsets.len());
         for offset in commit.offsets {
             let result = super::offsets::validate_offset(&offset, turn);
@@ -158,9 +158,10 @@ impl Groups {
 
     /// As for plain commits, but the group may be between a join and its assignment, and clients
     /// from before KIP-447 name no member.
-    fn validate_txn_commit(&self, group_id: &str, member: &MemberRef) -> Result<(), GroupError> {
+    fn validate_txn_commit(&self, commit: &CommitTxnOffsets) -> Result<(), GroupError> {
+        let (group_id, member) = (commit.group.as_str(), &commit.member);
         if let Some(group) = self.durable.consumer_group(group_id) {
-            return group.validate_txn_commit(member);
+            return group.validate_txn_commit(member, &commit.offsets, &self.topics);
         }
         match self.live.get(group_id) {
             Some(group) => group.validate_txn_commit(member),

@@ -6,11 +6,13 @@ use kafka_protocol::messages::consumer_group_heartbeat_response::{
     Assignment as Assigned, TopicPartitions,
 };
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
-use tidelog_coordinator::group::{Assignment, ConsumerHeartbeat};
+use tidelog_coordinator::group::{Assignment, ConsumerError, ConsumerHeartbeat, GroupError};
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::api::context::{Context, Outcome};
+use crate::owners::groups::CoordinatorError;
 
 /// First version whose members bring an id of their own (KIP-1082).
 const OWN_ID_FROM: i16 = 1;
@@ -19,7 +21,15 @@ const NO_REBALANCE_TIMEOUT: i32 = -1;
 
 pub async fn handle(ctx: &Context, request: ConsumerGroupHeartbeatRequest) -> Outcome {
     let beat = parse(ctx, request);
-    ctx.answer(&match ctx.broker.groups().consumer_heartbeat(beat).await {
+    let outcome = ctx.broker.groups().consumer_heartbeat(beat).await;
+    if let Err(CoordinatorError::Consumer(ConsumerError::Group(GroupError::NotUpgraded {
+        group,
+        reason,
+    }))) = &outcome
+    {
+        info!(group, peer = %ctx.peer, %reason, "a classic group is not upgraded");
+    }
+    ctx.answer(&match outcome {
         Ok(beat) => ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(StrBytes::from_string(beat.member_id)))
             .with_member_epoch(beat.member_epoch)

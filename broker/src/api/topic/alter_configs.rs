@@ -6,7 +6,7 @@ use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceRespon
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use tidelog_coordinator::cluster::{Alteration, ConfigChange};
 
-use super::alteration::{self, Altered, Asked};
+use super::alteration::{self, Altered, Asked, Change};
 use super::config_resource::{self, BadResource};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::code_of;
@@ -28,10 +28,10 @@ fn asked(resource: AlterConfigsResource) -> Asked {
                 None => Err(BadResource::NoValue(name)),
             }
         });
-        Ok(ConfigChange {
+        Ok(Change::Settings(ConfigChange {
             resource: named,
             alteration: Alteration::Replace(configs.collect::<Result<_, _>>()?),
-        })
+        }))
     };
     Asked {
         change: change().map_err(|bad: BadResource| bad.into()),

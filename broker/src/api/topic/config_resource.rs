@@ -14,8 +14,8 @@ pub const GROUP: i8 = 32;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadResource {
     #[error(
-        "resources of type {0} have no settings here: use 2 (topic), 4 (broker), 16 (client metrics) \
-         or 32 (group)"
+        "resources of type {0} have no settings that can be changed so: use 2 (topic), 4 (broker), \
+         8 (loggers of a broker, by IncrementalAlterConfigs), 16 (client metrics) or 32 (group)"
     )]
     UnknownType(i8),
     #[error("settings of a {0} need its name: there are no defaults of all of them")]
@@ -24,7 +24,7 @@ pub enum BadResource {
     LongName(&'static str),
     #[error("{0:?} is no broker: give the number of one, or nothing for the default of all")]
     NotABroker(String),
-    #[error("{0:?} is not the number of this broker, whose loggers are asked for")]
+    #[error("{0:?} is not the number of this broker: it has no other's loggers")]
     NotThisBroker(String),
     #[error("operation {0} does not exist: use 0 (SET), 1 (DELETE), 2 (APPEND) or 3 (SUBTRACT)")]
     UnknownOperation(i8),

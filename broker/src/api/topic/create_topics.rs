@@ -22,8 +22,10 @@ use super::describe_configs::source_number;
 use super::table;
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Failure;
+use crate::broker::Broker;
 use crate::owners::cluster::View;
 use crate::settings::Settings;
+use crate::views;
 
 /// Every partition is on this broker only.
 const REPLICAS: i16 = 1;
@@ -39,9 +41,9 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
     for topic in request.topics {
         let name = topic.name.clone();
         let topic = new_topic(topic, &settings);
-        match table::check_new(&topic.configs) {
+        match check_new(&ctx.broker, &topic) {
             Ok(()) => new.push(topic),
-            Err(error) => bad.push(refused(name, Failure::from(&error))),
+            Err(failure) => bad.push(refused(name, failure)),
         }
     }
     let names: Vec<_> = new
@@ -82,6 +84,12 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
     let mut seen = HashSet::new();
     topics.retain(|topic| seen.insert(topic.name.clone()));
     ctx.answer(&CreateTopicsResponse::default().with_topics(topics))
+}
+
+/// What of a topic's settings takes more than their owner to judge.
+fn check_new(broker: &Broker, topic: &NewTopic) -> Result<(), Failure> {
+    table::check_new(&topic.configs).map_err(|error| Failure::from(&error))?;
+    views::check_new(broker, &topic.configs).map_err(|error| Failure::from(&error))
 }
 
 fn new_topic(topic: CreatableTopic, settings: &Settings) -> NewTopic {

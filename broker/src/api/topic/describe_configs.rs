@@ -2,7 +2,7 @@
 //! what else it could have been (KIP-226), its type and what it is for (KIP-569).
 //!
 //! The broker with the empty name is the default of all brokers: what was set there at run time and
-//! nothing else. Of loggers there is one, whose level is chosen at start.
+//! nothing else.
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -12,16 +12,11 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use tidelog_coordinator::cluster::settings::{ConfigEntry, ConfigSource, ConfigType, Synonym};
 use tidelog_coordinator::cluster::{ClusterError, ConfigResource};
 use tidelog_protocol_ext::StrBytes;
-use tracing::level_filters::LevelFilter;
 
-use super::config_resource::{self, BadResource};
-use super::name;
+use super::{config_resource, loggers, name};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Failure;
 use crate::owners::cluster::View;
-
-/// What Kafka calls the logger above all others.
-const ROOT_LOGGER: &str = "root";
 
 pub async fn handle(ctx: &Context, request: DescribeConfigsRequest) -> Outcome {
     let show = Show {
@@ -71,19 +66,20 @@ fn entries(
     view: &View,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<ConfigEntry>, Failure> {
+    // Kafka reads an empty list of keys as all of them, too.
+    let keys = resource.configuration_keys.as_ref();
+    let keys = keys.filter(|keys| !keys.is_empty());
+    let keys: Option<Vec<String>> = keys.map(|keys| keys.iter().map(ToString::to_string).collect());
+    let keys = keys.as_deref();
     if resource.resource_type == config_resource::BROKER_LOGGER {
-        return loggers(ctx, &resource.resource_name);
+        let described = loggers::describe(ctx, &resource.resource_name, keys);
+        return described.map_err(|bad| Failure::from(&bad));
     }
     if resource.resource_type == config_resource::TOPIC && resource.resource_name.is_empty() {
         return Err(Failure::from(&missing(String::new())));
     }
     let named = config_resource::named(resource.resource_type, &resource.resource_name);
     let named = named.map_err(|bad| Failure::from(&bad))?;
-    // Kafka reads an empty list of keys as all of them, too.
-    let keys = resource.configuration_keys.as_ref();
-    let keys = keys.filter(|keys| !keys.is_empty());
-    let keys: Option<Vec<String>> = keys.map(|keys| keys.iter().map(ToString::to_string).collect());
-    let keys = keys.as_deref();
     let node_id = ctx.broker.node_id();
     let layers = view
         .image
@@ -101,24 +97,6 @@ fn entries(
             Ok(layers.describe_named(&resource, set, keys))
         }
     }
-}
-
-/// The broker's only logger, with the most detailed level that anything is logged at.
-fn loggers(ctx: &Context, broker: &str) -> Result<Vec<ConfigEntry>, Failure> {
-    if broker != ctx.broker.node_id().to_string() {
-        let bad = BadResource::NotThisBroker(broker.to_owned());
-        return Err(Failure::from(&bad));
-    }
-    Ok(vec![ConfigEntry {
-        name: ROOT_LOGGER.to_owned(),
-        value: Some(LevelFilter::current().to_string().to_uppercase()),
-        source: ConfigSource::Logger,
-        read_only: true,
-        sensitive: false,
-        synonyms: Vec::new(),
-        config_type: ConfigType::String,
-        doc: "How much is logged. Chosen at start by RUST_LOG.",
-    }])
 }
 
 fn missing(name: String) -> ClusterError {
@@ -170,6 +148,7 @@ pub(super) fn source_number(source: ConfigSource) -> i8 {
 
 fn type_number(config_type: ConfigType) -> i8 {
     match config_type {
+        ConfigType::Unknown => 0,
         ConfigType::Boolean => 1,
         ConfigType::String => 2,
         ConfigType::Int => 3,

@@ -7,29 +7,36 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use tidelog_coordinator::cluster::{Alteration, ConfigChange, ConfigEdit, EditOp};
 
-use super::alteration::{self, Altered, Asked};
-use super::config_resource::{self, BadResource};
+use super::alteration::{self, Altered, Asked, BadChange, Change};
+use super::config_resource::{self, BROKER_LOGGER, BadResource};
+use super::loggers;
 use crate::api::context::{Context, Outcome};
 use crate::api::error::code_of;
 
 pub async fn handle(ctx: &Context, request: IncrementalAlterConfigsRequest) -> Outcome {
-    let asked = request.resources.into_iter().map(asked).collect();
+    let resources = request.resources.into_iter();
+    let asked = resources.map(|resource| asked(ctx, resource)).collect();
     let altered = alteration::carry_out(ctx, asked, request.validate_only).await;
     let responses = altered.into_iter().map(answer).collect();
     ctx.answer(&IncrementalAlterConfigsResponse::default().with_responses(responses))
 }
 
-fn asked(resource: AlterConfigsResource) -> Asked {
-    let change = || {
-        let named = config_resource::named(resource.resource_type, &resource.resource_name)?;
+fn asked(ctx: &Context, resource: AlterConfigsResource) -> Asked {
+    let change = || -> Result<Change, BadChange> {
+        let name = &resource.resource_name;
+        if resource.resource_type == BROKER_LOGGER {
+            let levels = loggers::asked(ctx, name, &resource.configs)?;
+            return Ok(Change::Levels(levels));
+        }
+        let named = config_resource::named(resource.resource_type, name)?;
         let edits = resource.configs.iter().map(edit);
-        Ok(ConfigChange {
+        Ok(Change::Settings(ConfigChange {
             resource: named,
             alteration: Alteration::Edit(edits.collect::<Result<_, _>>()?),
-        })
+        }))
     };
     Asked {
-        change: change().map_err(|bad: BadResource| bad.into()),
+        change: change(),
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
     }

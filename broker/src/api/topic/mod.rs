@@ -11,6 +11,7 @@ pub mod describe_configs;
 pub mod dynamic;
 pub mod incremental_alter_configs;
 pub mod list_config_resources;
+mod loggers;
 pub mod name;
 mod table;
 

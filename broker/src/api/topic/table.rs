@@ -92,6 +92,7 @@ pub fn check_change(broker: &Broker, change: &ConfigChange) -> Result<(), BadTab
             let is_same = old == new || TableSchema::parse(old)? == TableSchema::parse(new)?;
             is_same.then_some(()).ok_or(BadTable::Fixed(SCHEMA))
         }
+        (old, new) if old == new => Ok(()),
         _ => Err(BadTable::Fixed(MODE)),
     }
 }

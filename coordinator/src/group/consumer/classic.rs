@@ -101,7 +101,7 @@ impl Groups {
         self.settle(draft, turn);
         if let Some(clocks) = self.clocks.get_mut(&join.group) {
             clocks.seen_version = Some(self.topics.version());
-            clocks.renew(&member_id, &after, turn.now_ms, &turn.settings);
+            clocks.renew(&member_id, &after, turn);
             clocks.set_rebalance(&member_id, None);
             let sync_by_ms = turn.after(after.rebalance_timeout_ms());
             clocks.expect_sync(&member_id, sync_by_ms);
@@ -168,7 +168,7 @@ impl Groups {
         let version = Subscription::decode(metadata).map_or(0, |subscription| subscription.version);
         if let Some(clocks) = self.clocks.get_mut(&sync.group) {
             clocks.synced(member_id);
-            clocks.renew(member_id, member, turn.now_ms, &turn.settings);
+            clocks.renew(member_id, member, turn);
         }
         Ok(Synced {
             protocol_type: sync.protocol_type,
@@ -192,7 +192,7 @@ impl Groups {
         let member = group.validate_generation(&beat.member)?;
         let member_id = &beat.member.member_id;
         if let Some(clocks) = self.clocks.get_mut(&beat.group) {
-            clocks.renew(member_id, member, turn.now_ms, &turn.settings);
+            clocks.renew(member_id, member, turn);
         }
         let to_rejoin = member.is_behind(group)
             || match member.current.state {

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use super::group::{ConsumerGroup, ConsumerMember};
 use super::record::MemberState;
-use crate::group::settings::GroupSettings;
 use crate::group::turn::Turn;
 
 /// Deadlines of one member.
@@ -42,8 +41,9 @@ impl MemberClock {
 }
 
 /// Deadlines of all members of one group, and which topics it has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::group) struct Clocks {
+    group_id: String,
     members: BTreeMap<String, MemberClock>,
     /// Ids promised to classic clients that are to come back with them (KIP-394), and until when.
     promised: BTreeMap<String, i64>,
@@ -52,17 +52,23 @@ pub(in crate::group) struct Clocks {
 }
 
 impl Clocks {
+    /// Clocks of a group without members.
+    pub(super) fn new(group_id: &str) -> Self {
+        Self {
+            group_id: group_id.to_owned(),
+            members: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            seen_version: None,
+        }
+    }
+
     /// Clocks of a group found in the log.
-    pub(in crate::group) fn started(
-        group: &ConsumerGroup,
-        now_ms: i64,
-        settings: &GroupSettings,
-    ) -> Self {
-        let mut clocks = Self::default();
-        clocks.follow(group, now_ms, settings);
+    pub(in crate::group) fn started(group_id: &str, group: &ConsumerGroup, turn: &Turn) -> Self {
+        let mut clocks = Self::new(group_id);
+        clocks.follow(group, turn);
         for (member_id, member) in group.members() {
             if member.current.state == MemberState::Unrevoked && !member.is_classic() {
-                let until_ms = now_ms.saturating_add(member.rebalance_timeout_ms());
+                let until_ms = turn.after(member.rebalance_timeout_ms());
                 clocks.set_rebalance(member_id, Some(until_ms));
             }
         }
@@ -70,14 +76,14 @@ impl Clocks {
     }
 
     /// Starts a session for members without one, and stops the clocks of members that are gone.
-    pub(super) fn follow(&mut self, group: &ConsumerGroup, now_ms: i64, settings: &GroupSettings) {
+    pub(super) fn follow(&mut self, group: &ConsumerGroup, turn: &Turn) {
         self.members
             .retain(|member_id, _| group.members.contains_key(member_id));
         self.promised
             .retain(|member_id, _| !group.members.contains_key(member_id));
         for (member_id, member) in group.members() {
             if !self.members.contains_key(member_id) {
-                self.renew(member_id, member, now_ms, settings);
+                self.renew(member_id, member, turn);
             }
         }
     }
@@ -98,24 +104,23 @@ impl Clocks {
             .is_some_and(|&until_ms| until_ms > now_ms)
     }
 
-    /// The member has shown that it lives.
-    pub(super) fn renew(
-        &mut self,
-        member_id: &str,
-        member: &ConsumerMember,
-        now_ms: i64,
-        settings: &GroupSettings,
-    ) {
+    /// The member has shown that it lives. Whether its session now ends earlier than before, as it
+    /// does when the timeout was made shorter.
+    pub(super) fn renew(&mut self, member_id: &str, member: &ConsumerMember, turn: &Turn) -> bool {
         let timeout_ms = match &member.metadata.classic {
             Some(classic) => classic.session_timeout_ms,
-            None => settings.consumer_session_timeout_ms,
+            None => {
+                let times = turn.settings.consumer_times(&self.group_id);
+                times.session_timeout_ms
+            }
         };
-        let until_ms = now_ms.saturating_add(i64::from(timeout_ms));
+        let until_ms = turn.after(i64::from(timeout_ms));
         match self.members.get_mut(member_id) {
-            Some(clock) => clock.session_ms = until_ms,
+            Some(clock) => std::mem::replace(&mut clock.session_ms, until_ms) > until_ms,
             None => {
                 let clock = MemberClock::session(until_ms);
                 self.members.insert(member_id.to_owned(), clock);
+                false
             }
         }
     }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::assignment::Assignment;
 use super::record::{CurrentAssignment, MemberState};
+use super::since::Since;
 
 /// Where members are to go, and what is in the way.
 pub(super) struct Aim<'a> {
@@ -66,11 +67,13 @@ impl Aim<'_> {
                 state: MemberState::Unrevoked,
                 assigned: kept,
                 revoking,
+                since: current.since.of(&current.assigned),
             };
         }
         let wanted = self.target.without(&kept);
         let free = wanted.filtered(|topic, partition| !self.held.contains(&(topic, partition)));
         let complete = free.len() == wanted.len();
+        let since = current.since.of(&kept);
         CurrentAssignment {
             epoch: self.epoch,
             previous_epoch: current.epoch,
@@ -81,6 +84,7 @@ impl Aim<'_> {
             },
             assigned: kept.plus(&free),
             revoking: Assignment::default(),
+            since: since.plus(Since::all(&free, self.epoch)),
         }
     }
 }

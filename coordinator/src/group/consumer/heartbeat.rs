@@ -60,7 +60,10 @@ impl Groups {
         let after = after.ok_or(ConsumerError::FencedMemberEpoch)?;
         let answer = ConsumerBeat {
             member_epoch: after.current.epoch,
-            heartbeat_interval_ms: turn.settings.consumer_heartbeat_interval_ms,
+            heartbeat_interval_ms: turn
+                .settings
+                .consumer_times(&beat.group)
+                .heartbeat_interval_ms,
             assignment: (is_full(beat) || after.current.assigned != before.current.assigned)
                 .then(|| after.current.assigned.clone()),
             member_id,
@@ -116,11 +119,14 @@ impl Groups {
             return;
         };
         clocks.seen_version = Some(self.topics.version());
-        clocks.renew(member_id, after, turn.now_ms, &turn.settings);
-        if after.current != before.current {
+        let hastens = clocks.renew(member_id, after, turn);
+        let moves = after.current != before.current;
+        if moves {
             let revokes = after.current.state == MemberState::Unrevoked;
             let until_ms = revokes.then(|| turn.after(after.rebalance_timeout_ms()));
             clocks.set_rebalance(member_id, until_ms);
+        }
+        if moves || hastens {
             self.alarms.set(group_id, clocks.next());
         }
     }

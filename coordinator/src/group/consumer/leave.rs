@@ -3,8 +3,9 @@
 use super::Groups;
 use super::command::{ConsumerBeat, ConsumerHeartbeat};
 use super::draft::Draft;
-use super::group::{AWAY_EPOCH, ConsumerGroup};
+use super::group::{AWAY_EPOCH, ConsumerGroup, JOIN_EPOCH};
 use super::record::{ConsumerRecord, CurrentAssignment};
+use super::since::Since;
 use crate::group::command::{LeavingMember, Left};
 use crate::group::error::GroupError;
 use crate::group::turn::Turn;
@@ -101,6 +102,7 @@ impl Draft {
             let current = CurrentAssignment {
                 epoch: AWAY_EPOCH,
                 revoking: super::Assignment::default(),
+                since: Since::all(&member.current.assigned, JOIN_EPOCH),
                 ..member.current.clone()
             };
             self.put_current(member_id, current);

@@ -17,10 +17,11 @@ use super::group::{ConsumerGroup, ConsumerMember};
 use super::record::{
     ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, MemberState,
 };
+use super::since::Since;
 use super::topics::TopicImage;
 use crate::group::classic::ClassicGroup;
 use crate::group::command::GroupReply;
-use crate::group::error::GroupError;
+use crate::group::error::{GroupError, NotUpgraded};
 use crate::group::member::Member;
 use crate::group::record::{GroupMetadata, GroupRecord, MemberMetadata};
 use crate::group::subscription::CONSUMER_PROTOCOL_TYPE;
@@ -39,7 +40,13 @@ impl Groups {
             Draft::of(group_id, Arc::default())
         };
         match self.live.get(group_id) {
-            Some(classic) if !classic.members.is_empty() => self.upgraded(draft, classic, turn),
+            Some(classic) if !classic.members.is_empty() => {
+                let upgraded = self.upgraded(draft, classic, turn);
+                upgraded.map_err(|reason| GroupError::NotUpgraded {
+                    group: group_id.to_owned(),
+                    reason,
+                })
+            }
             _ => Ok(draft),
         }
     }
@@ -49,13 +56,16 @@ impl Groups {
         mut draft: Draft,
         classic: &ClassicGroup,
         turn: &Turn,
-    ) -> Result<Draft, GroupError> {
+    ) -> Result<Draft, NotUpgraded> {
         let settings = &turn.settings;
-        let may_upgrade = settings.migration.upgrades()
-            && classic.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
-            && classic.members.len() <= settings.consumer_members_max;
-        if !may_upgrade {
-            return Err(GroupError::GroupNotFound);
+        if !settings.migration.upgrades() {
+            return Err(NotUpgraded::Disabled);
+        }
+        if classic.protocol_type.as_deref() != Some(CONSUMER_PROTOCOL_TYPE) {
+            return Err(NotUpgraded::NoConsumers);
+        }
+        if classic.members.len() > settings.consumer_members_max {
+            return Err(NotUpgraded::TooLarge);
         }
         let epoch = classic.generation;
         let mut taken = Assignment::default();
@@ -67,6 +77,7 @@ impl Groups {
             let mut upgraded = upgraded_member(classic, member, &self.topics)?;
             // A client-side assignor may have given a partition to two: the first keeps it.
             upgraded.current.assigned = upgraded.current.assigned.without(&taken);
+            upgraded.current.since = Since::all(&upgraded.current.assigned, epoch);
             taken.extend(upgraded.current.assigned.iter());
             let member_id = || member.id.clone();
             records.push(ConsumerRecord::Member {
@@ -147,23 +158,23 @@ fn upgraded_member(
     classic: &ClassicGroup,
     member: &Member,
     image: &TopicImage,
-) -> Result<ConsumerMember, GroupError> {
+) -> Result<ConsumerMember, NotUpgraded> {
     let chosen = member.metadata(classic.protocol.as_deref().unwrap_or_default());
     let metadata = match member.protocols.first() {
         // Before the end of its first join phase a group has chosen none.
         Some((_, first)) if chosen.is_empty() => first.clone(),
         _ => chosen,
     };
-    let subscription = Subscription::decode(&metadata).map_err(|_| GroupError::GroupNotFound)?;
+    let subscription = Subscription::decode(&metadata).map_err(|_| NotUpgraded::Malformed)?;
     let assigned = if member.assignment.is_empty() {
         // The generation it joined last has no assignment: a cooperative client goes on with what
         // it brought along.
         subscription.owned(image)
     } else {
         let decoded = embedded::decode_assignment(&member.assignment, image);
-        match decoded.map_err(|_| GroupError::GroupNotFound)? {
+        match decoded.map_err(|_| NotUpgraded::Malformed)? {
             (assigned, false) => assigned,
-            (_, true) => return Err(GroupError::GroupNotFound),
+            (_, true) => return Err(NotUpgraded::CustomAssignor),
         }
     };
     Ok(ConsumerMember {
@@ -186,7 +197,7 @@ fn upgraded_member(
             previous_epoch: classic.generation,
             state: MemberState::Stable,
             assigned,
-            revoking: Assignment::default(),
+            ..CurrentAssignment::default()
         },
     })
 }

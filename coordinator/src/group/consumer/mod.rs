@@ -27,8 +27,10 @@ mod heartbeat;
 mod leave;
 mod migrate;
 mod offsets;
+mod re2;
 mod record;
 mod regex;
+mod since;
 mod target;
 mod topics;
 mod values;
@@ -46,6 +48,7 @@ pub use record::{
     ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, MemberState,
     ResolvedRegex,
 };
+pub use since::Since;
 pub use topics::{TopicImage, TopicShape};
 
 use super::Groups;
@@ -80,8 +83,9 @@ impl Groups {
         if let Some(mut classic) = self.live.remove(&group_id) {
             classic.dissolve(turn);
         }
-        let clocks = self.clocks.entry(group_id.clone()).or_default();
-        clocks.follow(draft.group(), turn.now_ms, &turn.settings);
+        let clocks = self.clocks.entry(group_id.clone());
+        let clocks = clocks.or_insert_with(|| Clocks::new(&group_id));
+        clocks.follow(draft.group(), turn);
         let next_ms = clocks.next();
         if next_ms.is_none() {
             self.clocks.remove(&group_id);

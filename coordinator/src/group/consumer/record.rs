@@ -11,14 +11,15 @@
 //! | [`ConsumerRecord::Regex`] | 16 | `ConsumerGroupRegularExpressionValue` v0 | topics a regular expression stands for |
 //!
 //! No value is a tombstone. Tagged fields that later brokers add (hash of the topics, time of the
-//! target, epochs of single partitions) are read over and not written: their defaults mean "not
-//! known". Schemas: `group-coordinator/src/main/resources/common/message` in Apache Kafka.
+//! target) are read over and not written: their defaults mean "not known". The epochs of single
+//! partitions (KIP-1251) are written where they differ from the member's, which is their default. Schemas: `group-coordinator/src/main/resources/common/message` in Apache Kafka.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::assignment::Assignment;
+use super::since::Since;
 use super::topics::TopicShape;
 use super::values::{
     decode_epoch, decode_target, decode_topics, encode_epoch, encode_target, encode_topics, read,
@@ -107,6 +108,8 @@ pub struct CurrentAssignment {
     pub assigned: Assignment,
     /// Still held, to be given up.
     pub revoking: Assignment,
+    /// Of everything assigned or still held, and of nothing else.
+    pub since: Since,
 }
 
 /// The topics a regular expression stood for when it was last looked at.

@@ -1,13 +1,17 @@
-//! Subscriptions by regular expression: RE2 syntax, matched against whole topic names.
+//! Subscriptions by regular expression: RE2 syntax ([`super::re2`]), matched against whole topic names.
 //!
 //! The engine takes time linear in the name and its memory is bounded, so an expression from a
 //! client can be compiled and run where the group is decided on. Kafka resolves in the background
 //! and lets a member wait for its topics; here they are known at once.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use regex::{Regex, RegexBuilder};
 
+use super::re2;
 use super::topics::TopicImage;
 
 /// Most memory for one compiled expression.
@@ -25,7 +29,7 @@ pub(super) fn validate(regex: &str) -> Result<(), String> {
         return Err(format!("longer than {REGEX_BYTES_MAX} bytes"));
     }
     // On its own first: `a)|(b` must not become valid by what is put around it.
-    compiled(regex)?;
+    compiled(&re2::translated(regex)?)?;
     whole(regex).map(|_| ())
 }
 
@@ -42,6 +46,7 @@ pub(super) fn matching(regex: &str, topics: &TopicImage) -> BTreeSet<String> {
 
 /// An expression that must match from the first character to the last.
 fn whole(regex: &str) -> Result<Regex, String> {
+    let regex = re2::translated(regex)?;
     compiled(&format!(r"\A(?:{regex})\z"))
 }
 

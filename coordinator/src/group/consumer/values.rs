@@ -15,6 +15,8 @@ use crate::wire::{Reader, WireError, Writer};
 const VALUE_VERSION: i16 = 0;
 /// The tagged field of a member that speaks the classic protocol.
 const CLASSIC_TAG: u32 = 0;
+/// The tagged field of held partitions that are in epochs of their own.
+const SINCE_TAG: u32 = 0;
 
 /// Reads a whole value: its version, its fields and the tagged fields at its end.
 pub(super) fn read<T>(
@@ -241,22 +243,79 @@ impl CurrentAssignment {
         writer.i32(self.epoch);
         writer.i32(self.previous_epoch);
         writer.i8(self.state.code());
-        self.assigned.encode(&mut writer);
-        self.revoking.encode(&mut writer);
+        self.encode_held(&self.assigned, &mut writer);
+        self.encode_held(&self.revoking, &mut writer);
         writer.no_tagged_fields();
         writer.finish()
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        let current = Self {
+        let mut current = Self {
             epoch: reader.i32()?,
             previous_epoch: reader.i32()?,
             state: MemberState::of(reader.i8()?),
-            assigned: Assignment::decode(reader)?,
-            revoking: Assignment::decode(reader)?,
+            ..Self::default()
         };
+        current.assigned = current.decode_held(reader)?;
+        current.revoking = current.decode_held(reader)?;
         reader.skip_tagged_fields()?;
         Ok(current)
+    }
+
+    /// What is known of a partition that carries no epoch.
+    fn default_epoch(&self) -> i32 {
+        self.epoch.max(0)
+    }
+
+    fn encode_held(&self, held: &Assignment, writer: &mut Writer) {
+        let default_epoch = self.default_epoch();
+        writer.compact_array_len(held.topics().len());
+        for (topic, partitions) in held.topics() {
+            writer.uuid(topic);
+            writer.compact_array_len(partitions.len());
+            for &partition in partitions {
+                writer.i32(partition);
+            }
+            let since = |&partition: &i32| self.since.epoch_of(topic, partition);
+            let epochs = partitions.iter().map(since);
+            let epochs: Vec<i32> = epochs.map(|epoch| epoch.unwrap_or(default_epoch)).collect();
+            if epochs.iter().all(|&epoch| epoch == default_epoch) {
+                writer.no_tagged_fields();
+            } else {
+                let mut field = Writer::default();
+                field.compact_array_len(epochs.len());
+                epochs.into_iter().for_each(|epoch| field.i32(epoch));
+                writer.tagged_field(SINCE_TAG, &field.finish());
+            }
+        }
+    }
+
+    /// Partitions, whose epochs go to `since`. A list of epochs of another length is passed over.
+    fn decode_held(&mut self, reader: &mut Reader<'_>) -> Result<Assignment, WireError> {
+        let mut held = Assignment::default();
+        for _ in 0..reader.compact_array_len()? {
+            let topic = reader.uuid()?;
+            let count = reader.compact_array_len()?;
+            let partitions: Vec<i32> =
+                (0..count).map(|_| reader.i32()).collect::<Result<_, _>>()?;
+            let mut epochs = Vec::new();
+            reader.tagged_fields(|tag, field| {
+                if tag == SINCE_TAG
+                    && let Some(count) = field.compact_nullable_array_len()?
+                {
+                    epochs = (0..count).map(|_| field.i32()).collect::<Result<_, _>>()?;
+                }
+                Ok(())
+            })?;
+            if epochs.len() != partitions.len() {
+                epochs = vec![self.default_epoch(); partitions.len()];
+            }
+            for (partition, epoch) in partitions.into_iter().zip(epochs) {
+                held.insert(topic, partition);
+                self.since.insert(topic, partition, epoch);
+            }
+        }
+        Ok(held)
     }
 }
 

@@ -385,7 +385,10 @@ impl World {
             }
         }
         let encoded = |(id, share): (&String, Assignment)| {
-            (id.clone(), assignment_bytes(&named(&share, &self.topics)))
+            (
+                id.clone(),
+                assignment_bytes(&named(&share, &self.topics), None),
+            )
         };
         shares.into_iter().map(encoded).collect()
     }

@@ -23,7 +23,8 @@ fn a_classic_group_is_upgraded_by_the_first_new_member() {
         6     cbeat x                   | x: ok
         6     beat a                    | a: e2 [t:1]
         7     commit x                  | x: ok
-        7     commit x e=1              | x: IllegalGeneration
+        7     commit x e=1              | x: ok
+        7     commit x e=0              | x: IllegalGeneration
         ",
     );
 }
@@ -92,7 +93,7 @@ fn only_consumers_are_upgraded_and_only_if_allowed() {
         set delay=0
         0  topics t=1                   |
         0  cjoin x t type=connect       | x: e1 range
-        0  join a t                     | a: GroupNotFound
+        0  join a t                     | a: NotUpgraded NoConsumers
         ",
     );
     check(
@@ -100,7 +101,7 @@ fn only_consumers_are_upgraded_and_only_if_allowed() {
         set delay=0 migration=downgrade
         0  topics t=1                   |
         0  cjoin x t                    | x: e1 range
-        0  join a t                     | a: GroupNotFound
+        0  join a t                     | a: NotUpgraded Disabled
         ",
     );
     check(
@@ -108,7 +109,41 @@ fn only_consumers_are_upgraded_and_only_if_allowed() {
         set delay=0 size=0
         0  topics t=1                   |
         0  cjoin x t                    | x: e1 range
-        0  join a t                     | a: GroupNotFound
+        0  join a t                     | a: NotUpgraded TooLarge
+        ",
+    );
+}
+
+/// librdkafka's cooperative-sticky assignor carries data through its assignments from the second
+/// generation on; Kafka refuses these, too.
+#[test]
+fn what_a_server_side_assignor_would_lose_is_not_upgraded() {
+    check(
+        "
+        set delay=0
+        0  topics t=2                   |
+        0  cjoin x t                    | x: e1 range
+        0  csync x x->t:0,1 data=       | x: [t:0,1]
+        0  join a t                     | a: e2 []
+        ",
+    );
+    check(
+        "
+        set delay=0
+        0  topics t=2                   |
+        0  cjoin x t                    | x: e1 range
+        0  csync x x->t:0,1 data=gen    | x: [t:0,1]
+        0  join a t                     | a: NotUpgraded CustomAssignor
+        0  group                        | classic gen=1 x[t:0,1]
+        ",
+    );
+    check(
+        "
+        set delay=0
+        0  topics t=2                   |
+        0  cjoin x t metadata=x         | x: e1 range
+        0  csync x x->t:0,1             | x: [t:0,1]
+        0  join a t                     | a: NotUpgraded Malformed
         ",
     );
 }

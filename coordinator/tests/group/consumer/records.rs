@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidelog_coordinator::group::{
     Assignment, ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment,
-    GroupRecord, MemberState, ResolvedRegex, TopicShape, WireError,
+    GroupRecord, MemberState, ResolvedRegex, Since, TopicShape, WireError,
 };
 use uuid::Uuid;
 
@@ -53,6 +53,15 @@ fn table() -> Vec<(ConsumerRecord, &'static [u8], &'static [u8])> {
         state: MemberState::Unrevoked,
         assigned: partitions(&[0]),
         revoking: partitions(&[1]),
+        since: Since::all(&partitions(&[0, 1]), 5),
+    };
+    let kept = CurrentAssignment {
+        epoch: 5,
+        previous_epoch: 4,
+        state: MemberState::Stable,
+        assigned: partitions(&[0, 1]),
+        revoking: Assignment::default(),
+        since: [((TOPIC, 0), 3), ((TOPIC, 1), 5)].into_iter().collect(),
     };
     let resolved = ResolvedRegex {
         topics: ["t".to_owned()].into(),
@@ -109,6 +118,15 @@ fn table() -> Vec<(ConsumerRecord, &'static [u8], &'static [u8])> {
             b"\0\x08\0\x01g\0\x01m",
             b"\0\0\0\0\0\x05\0\0\0\x04\x01\x020123456789abcdef\x02\0\0\0\0\0\
               \x020123456789abcdef\x02\0\0\0\x01\0\0",
+        ),
+        (
+            ConsumerRecord::Current {
+                member_id: m(),
+                value: Some(kept),
+            },
+            b"\0\x08\0\x01g\0\x01m",
+            b"\0\0\0\0\0\x05\0\0\0\x04\0\x020123456789abcdef\x03\0\0\0\0\0\0\0\x01\
+              \x01\0\x09\x03\0\0\0\x03\0\0\0\x05\x01\0",
         ),
         (
             ConsumerRecord::Regex {
@@ -168,8 +186,8 @@ fn a_key_alone_is_a_tombstone() {
     }
 }
 
-/// Kafka 4.1–4.3 tag more fields on: a hash of the topics, the time of the target, epochs of single
-/// partitions.
+/// Kafka 4.1–4.3 tag more fields on: a hash of the topics, the time of the target. Epochs of single
+/// partitions are read, also where this broker would leave them out.
 #[test]
 fn later_tagged_fields_are_read_over() {
     let group = b"\0\0\0\0\0\x05\x01\0\x08\0\0\0\0\0\0\0\x2a";
@@ -190,6 +208,7 @@ fn later_tagged_fields_are_read_over() {
         state: MemberState::Stable,
         assigned: partitions(&[0]),
         revoking: Assignment::default(),
+        since: Since::all(&partitions(&[0]), 5),
     };
     let expected = ConsumerRecord::Current {
         member_id: "m".to_owned(),

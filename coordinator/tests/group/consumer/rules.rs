@@ -172,6 +172,27 @@ fn silence_ends_a_session() {
 }
 
 #[test]
+fn a_group_may_have_times_of_its_own() {
+    check(
+        "
+        0      topics t=2               |
+        0      times session=9000 beat=3000 |
+        0      join a t                 | a: e1 [t:0,1]
+        1000   join b t                 | b: e2 []
+        8000   beat a                   | a: e1 [t:0]
+        10500  beat a own=t:0           | a: e3
+        10600  beat a                   | a: e3 [t:0,1]
+        11000  times                    |
+        12000  beat a own=t:0,1         | a: e3
+        50000  beat a                   | a: e3
+        51000  times session=2000 beat=1000 |
+        52000  beat a                   | a: e3
+        54000  beat a                   | a: UnknownMember
+        ",
+    );
+}
+
+#[test]
 fn who_does_not_let_go_in_time_is_removed() {
     check(
         "
@@ -371,6 +392,32 @@ fn offsets_are_committed_in_the_members_epoch() {
         0  commit a e=1                 | a: UnknownMember
         0  drop t                       | t: ok
         0  group                        | consumer epoch=2 members=0
+        ",
+    );
+}
+
+/// KIP-1251: a commit that was on its way when the epoch changed.
+#[test]
+fn commits_of_older_epochs_count_for_partitions_held_since_then() {
+    check(
+        "
+        0  topics t=2                   |
+        0  join a t                     | a: e1 [t:0,1]
+        1  join b t                     | b: e2 []
+        2  beat a                       | a: e1 [t:0]
+        3  beat a own=t:0               | a: e2
+        4  commit a e=1                 | a: ok
+        4  commit a e=0                 | a: StaleMemberEpoch
+        4  commit a e=3                 | a: StaleMemberEpoch
+        4  commit b e=1                 | b: StaleMemberEpoch
+        4  fetch a e=1                  | a: StaleMemberEpoch
+        5  beat b                       | b: e2 [t:1]
+        6  restart                      |
+        7  commit a e=1                 | a: ok
+        8  leave a                      | a: e-1
+        9  beat b                       | b: e3 [t:0,1]
+        9  commit b e=2                 | b: StaleMemberEpoch
+        9  commit b e=3                 | b: ok
         ",
     );
 }

@@ -11,6 +11,7 @@
 //! | `beat a` | a heartbeat in the epoch `a` was last told; options `e= own=t:0,1;u:0 topics= …` |
 //! | `leave a`, `away a` | for good, for a moment |
 //! | `cjoin x t`, `csync x`, `cbeat x`, `cleave x` | a classic client; `own=` makes it a cooperative one |
+//! | `times session=9 beat=3` | the group's times from now on; none: the broker's |
 //! | `commit a`, `fetch a`, `drop t`, `describe`, `list`, `delete`, `restart`, `group` | |
 
 use std::collections::BTreeMap;
@@ -101,13 +102,14 @@ pub fn subscription(topics: &[&str], owned: Option<&[(String, Vec<i32>)]>) -> By
     bytes.into()
 }
 
-/// The bytes of an assignment.
-pub fn assignment_bytes(partitions: &[(String, Vec<i32>)]) -> Bytes {
+/// The bytes of an assignment, with `data` of a client-side assignor.
+pub fn assignment_bytes(partitions: &[(String, Vec<i32>)], data: Option<&str>) -> Bytes {
     // A subscription of no topics, with the owned partitions in front of the user data.
     let with_owned = subscription(&[], Some(partitions));
     let mut bytes = vec![0, 0];
     bytes.extend(&with_owned[10..]);
-    bytes.extend((-1i32).to_be_bytes());
+    bytes.extend(data.map_or(-1, |data| data.len() as i32).to_be_bytes());
+    bytes.extend(data.unwrap_or_default().as_bytes());
     bytes.into()
 }
 
@@ -182,6 +184,7 @@ impl Stage {
             None => {}
             Some("restart") => self.restart(now_ms, &mut events),
             Some("topics") => self.set_topics(now_ms, &words, &mut events),
+            Some("times") => self.set_times(now_ms, &words),
             Some("group") => events.push(self.group()),
             Some(verb) => self.ask(now_ms, verb, &words, &mut events),
         }
@@ -216,6 +219,24 @@ impl Stage {
         let decision = self.groups.decide(now_ms, token, command);
         assert_eq!(decision.replies, [(token, GroupReply::Topics)]);
         assert!(decision.records.is_empty(), "{events:?}");
+    }
+
+    fn set_times(&mut self, now_ms: i64, words: &[&str]) {
+        let mut times = self.settings.consumer_times;
+        for (name, ms) in words.iter().filter_map(|word| word.split_once('=')) {
+            match name {
+                "session" => times.session_timeout_ms = ms.parse().unwrap(),
+                "beat" => times.heartbeat_interval_ms = ms.parse().unwrap(),
+                _ => panic!("no time {name}"),
+            }
+        }
+        let own = (!words.is_empty()).then(|| ("g".to_owned(), times));
+        self.settings.consumer_times_of = own.into_iter().collect();
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let command = GroupCommand::Settings(Arc::new(self.settings.clone()));
+        let decision = self.groups.decide(now_ms, token, command);
+        assert_eq!(decision.replies, [(token, GroupReply::Settings)]);
     }
 
     fn replayed(&self) -> Groups {
@@ -300,7 +321,11 @@ impl Stage {
                 assignments: words
                     .iter()
                     .filter_map(|word| word.split_once("->"))
-                    .map(|(who, share)| (self.ids[who].clone(), assignment_bytes(&parse(share))))
+                    .map(|(who, share)| {
+                        let data = option("data");
+                        let share = assignment_bytes(&parse(share), data.as_deref());
+                        (self.ids[who].clone(), share)
+                    })
                     .collect(),
             }),
             "cbeat" => GroupCommand::Heartbeat(Heartbeat {
@@ -438,6 +463,10 @@ impl Stage {
     fn reply(&mut self, who: &str, reply: GroupReply) -> String {
         match reply {
             GroupReply::ConsumerHeartbeat(Ok(beat)) => self.beat(who, &beat),
+            GroupReply::ConsumerHeartbeat(Err(ConsumerError::Group(GroupError::NotUpgraded {
+                reason,
+                ..
+            }))) => format!("NotUpgraded {reason:?}"),
             GroupReply::ConsumerHeartbeat(Err(ConsumerError::Group(error))) => name_of(&error),
             GroupReply::ConsumerHeartbeat(Err(error)) => name_of(&error),
             GroupReply::Join(Ok(joined)) => {
@@ -521,6 +550,9 @@ impl Stage {
             });
             format!(" {}", named(&topics.collect::<Vec<_>>()))
         });
+        if let Some(times) = self.settings.consumer_times_of.get("g") {
+            assert_eq!(beat.heartbeat_interval_ms, times.heartbeat_interval_ms);
+        }
         let id = if beat.member_id == who {
             String::new()
         } else {
