@@ -104,6 +104,7 @@ impl System {
                 command
                     .arg(&options.tidelog)
                     .args(["serve", "--admin", "off", "--catalog", "off"])
+                    .args(["--registry", "off"])
                     .args(["--listen", &listen]);
                 command.args(["--set", flush]).arg("--data-dir").arg(data);
             }

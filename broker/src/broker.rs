@@ -18,6 +18,7 @@ use crate::owners::catalog;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::groups::Groups;
 use crate::owners::keyed::Keyed;
+use crate::owners::registry::Registry;
 use crate::owners::transactions::Transactions;
 use crate::server::ledger::Ledger;
 use crate::server::read_budget::ReadBudget;
@@ -49,7 +50,8 @@ pub struct Broker {
     lake: Lake,
     producer_ids: ProducerIds,
     fetch_sessions: FetchSessions,
-    rows: Rows,
+    rows: Arc<Rows>,
+    registry: Registry,
 }
 
 impl Broker {
@@ -61,6 +63,7 @@ impl Broker {
         clock: Clock,
         log: Arc<Log>,
         cluster: ClusterHandle,
+        registry: Registry,
     ) -> io::Result<Self> {
         let budget_bytes = usize::try_from(settings.memory_budget_bytes).unwrap_or(usize::MAX);
         let groups = Groups::start(Arc::clone(&log), clock.clone(), cluster.clone(), &settings);
@@ -73,8 +76,10 @@ impl Broker {
         );
         let keyed = Arc::new(Keyed::new(Arc::clone(&log), cluster.clone(), &settings));
         let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
+        let rows = Arc::new(Rows::new(budget_bytes));
         let lake = Lake::start(
             Arc::clone(&log),
+            Arc::clone(&rows),
             cluster.clone(),
             clock.clone(),
             catalog::open(cluster.clone(), clock.clone(), &settings),
@@ -86,7 +91,8 @@ impl Broker {
             .unsigned_abs();
         Ok(Self {
             fetch_sessions: FetchSessions::new(sessions_max as usize),
-            rows: Rows::new(budget_bytes),
+            rows,
+            registry,
             identity,
             ledger: Ledger::new(budget_bytes / 8 * LEDGER_EIGHTHS),
             reads: ReadBudget::new(budget_bytes / 8),
@@ -142,6 +148,11 @@ impl Broker {
     /// Topics that are Iceberg tables too.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// Schemas of records.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Ids for new idempotent producers.

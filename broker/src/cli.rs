@@ -1,17 +1,17 @@
 //! The command line. Flag names and the `ready` line are stable: scripts depend on them.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::api;
+use crate::logging::{self, LogFormat};
 use crate::settings::{self, Inert, Loader, Settings, SettingsError};
 use crate::start::{StartError, start};
 
@@ -43,6 +43,7 @@ enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one to a process")]
 enum Config {
     /// List every setting with its value and where it was written
     List {
@@ -72,12 +73,6 @@ struct Serve {
     log_format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 /// Where settings come from: file, then flags, then `--set`.
 #[derive(Debug, Args)]
 struct Sources {
@@ -99,6 +94,9 @@ struct Sources {
     /// Address of the Iceberg REST catalog [tidelog.catalog.listen]
     #[arg(long, value_name = "HOST:PORT|off")]
     catalog: Option<String>,
+    /// Address of the schema registry [tidelog.registry.listen]
+    #[arg(long, value_name = "HOST:PORT|off")]
+    registry: Option<String>,
     /// What topics nobody configured become [tidelog.table.mode.default]
     #[arg(long, value_name = "auto|disabled")]
     tables: Option<String>,
@@ -119,6 +117,7 @@ impl Sources {
             ("--advertise", "advertised.listeners", &self.advertise),
             ("--admin", "tidelog.admin.listen", &self.admin),
             ("--catalog", "tidelog.catalog.listen", &self.catalog),
+            ("--registry", "tidelog.registry.listen", &self.registry),
             ("--tables", "tidelog.table.mode.default", &self.tables),
         ];
         for (flag, name, value) in flags {
@@ -168,7 +167,7 @@ impl Command {
 
 impl Serve {
     async fn run(self) -> Result<(), StartError> {
-        start_logging(self.log_format);
+        logging::start(self.log_format);
         let (settings, inert) = self.sources.load()?;
         for Inert {
             name,
@@ -208,18 +207,6 @@ impl StopSignals {
     async fn received(&mut self) {
         let received = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
         futures::future::select_all(received).await;
-    }
-}
-
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
     }
 }
 

@@ -1,16 +1,21 @@
-//! The HTTP ports. Here: the admin port, with metrics and health.
+//! The HTTP ports. Here: the admin port, with metrics and health, and what the registry's port admits.
 //!
 //! `/health/live` says that the process runs, `/health/ready` that it accepts Kafka clients and
 //! their records; a broker that stops, or whose storage failed, is alive and not ready.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tracing::error;
 
 use crate::broker::Broker;
@@ -38,6 +43,34 @@ pub fn admin(broker: Arc<Broker>) -> Router {
         .route("/health/live", get(async || "live\n"))
         .route("/health/ready", get(ready))
         .with_state(broker)
+}
+
+/// Requests of the registry at the same time, each with a body in memory; others wait.
+const REGISTRY_REQUESTS_MAX: usize = 16;
+
+/// How long a request may wait for its turn, and then take, the arrival of its body counted in.
+const REGISTRY_WAIT: Duration = Duration::from_secs(30);
+
+/// The routes of the schema registry.
+pub fn registry(broker: &Broker) -> Router {
+    let service = broker.registry().service();
+    let turns = Arc::new(Semaphore::new(REGISTRY_REQUESTS_MAX));
+    tidelog_registry::http::router(service, broker.cluster_id())
+        .layer(middleware::from_fn_with_state(turns, in_turn))
+}
+
+async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_turn) = timeout(REGISTRY_WAIT, turns.acquire()).await else {
+        return too_slow("The registry is busy");
+    };
+    let answer = timeout(REGISTRY_WAIT, next.run(request)).await;
+    answer.unwrap_or_else(|_| too_slow("The request took too long"))
+}
+
+/// Confluent's code for a time that is over.
+fn too_slow(message: &str) -> Response {
+    let body = json!({"error_code": 50002, "message": message});
+    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
 }
 
 async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {

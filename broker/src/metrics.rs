@@ -88,6 +88,14 @@ metrics! {
         "rows_lag_records", "Records of all tables that are no rows yet";
     rows_lag_ms: Gauge = Gauge::default(),
         "rows_lag_ms", "Most milliseconds that the rows of a partition are behind its records";
+    filter_blocks_read: Counter = Counter::default(),
+        "filter_blocks_read", "Blocks of rows decoded to test rows by a reader's filter";
+    filter_blocks_skipped: Counter = Counter::default(),
+        "filter_blocks_skipped", "Blocks of which statistics told whether a filter wants none or all";
+    filter_rows_tested: Counter = Counter::default(),
+        "filter_rows_tested", "Rows tested by a reader's filter";
+    filter_rows_matched: Counter = Counter::default(),
+        "filter_rows_matched", "Rows that a reader's filter wanted";
     lake_commits: Counter = Counter::default(),
         "lake_commits", "Commits of rows to lake tables";
     lake_rows: Counter = Counter::default(),

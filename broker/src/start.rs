@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_storage::disk::{BLOCK, Disk, LocalDisk, OpenDirError, WriteMode};
-use tidelog_storage::{Engine, FlushMode, Options};
+use tidelog_storage::{CompactionOptions, Engine, FlushMode, Options};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -27,6 +27,7 @@ use crate::log::Log;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::driver::DriverError;
 use crate::owners::keyed;
+use crate::owners::registry::Registry;
 use crate::server::{self, listener::Listener};
 use crate::settings::{self, Address, Settings, SettingsError};
 
@@ -72,9 +73,10 @@ pub struct Running {
     pub listeners: Vec<Arc<Listener>>,
     pub admin: Option<SocketAddr>,
     pub catalog: Option<SocketAddr>,
+    pub registry: Option<SocketAddr>,
     pub data_dir: PathBuf,
     kafka_tasks: JoinSet<()>,
-    /// Aborted when dropped: admin port and catalog have nothing to finish.
+    /// Aborted when dropped: admin port, catalog and registry have nothing to finish.
     _http_tasks: JoinSet<()>,
     /// Tells storage the time.
     _housekeeping: JoinSet<()>,
@@ -98,6 +100,7 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
     let kafka = bind_kafka(&settings).await?;
     let admin = bind_http(settings.admin_listen.as_ref(), "--admin").await?;
     let catalog = bind_http(settings.catalog_listen.as_ref(), "--catalog").await?;
+    let registry = bind_http(settings.registry_listen.as_ref(), "--registry").await?;
 
     let broker = Arc::new(assemble(Arc::new(disk), identity, settings).await?);
     let mut housekeeping = JoinSet::new();
@@ -107,7 +110,7 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
     let mut keyed_task = JoinSet::new();
     let stop = broker.shutdown_signal();
     keyed_task.spawn(keyed::run(Arc::clone(broker.keyed()), stop));
-    let [admin_address, catalog_address] = [&admin, &catalog]
+    let [admin_address, catalog_address, registry_address] = [&admin, &catalog, &registry]
         .map(|socket| socket.as_ref().and_then(|socket| socket.local_addr().ok()));
     let mut http_tasks = JoinSet::new();
     if let Some(socket) = admin {
@@ -121,6 +124,9 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
         let routes = tidelog_tiering::catalog::http::router(Arc::clone(broker.lake().catalog()));
         http_tasks.spawn(http::serve("catalog", routes, socket));
     }
+    if let Some(socket) = registry {
+        http_tasks.spawn(http::serve("registry", http::registry(&broker), socket));
+    }
     let mut kafka_tasks = JoinSet::new();
     let mut listeners = Vec::new();
     for (listener, socket) in kafka {
@@ -132,6 +138,7 @@ pub async fn start(settings: Settings, fresh_cluster_id: &str) -> Result<Running
         listeners,
         admin: admin_address,
         catalog: catalog_address,
+        registry: registry_address,
         data_dir,
         kafka_tasks,
         _http_tasks: http_tasks,
@@ -154,7 +161,8 @@ pub async fn assemble(
     let log = open_log(disk, &settings, &clock).await?;
     let cluster_id = &identity.cluster_id;
     let cluster = ClusterHandle::start(&log, clock.clone(), &settings, cluster_id).await?;
-    let broker = Broker::new(identity, settings, clock, log, cluster);
+    let registry = Registry::start(&log, clock.clone(), &settings).await?;
+    let broker = Broker::new(identity, settings, clock, log, cluster, registry);
     let broker = broker.map_err(StartError::Threads)?;
     dynamic::apply(&broker);
     Ok(broker)
@@ -204,12 +212,22 @@ fn storage_options(settings: &Settings, disk: &dyn Disk) -> Options {
     options.segment_bytes_max = options.segment_bytes_max.min(options.wal.budget_bytes / 2);
     options.tail_memory_bytes = usize::try_from(settings.memory_budget_bytes / 4).unwrap_or(0);
     options.retention_interval_ms = settings.log_retention_check_interval_ms;
+    options.compaction = compaction_options(settings);
     options.producer_idle_ms_max = settings.producer_id_expiration_ms.into();
     if settings.flush_mode == settings::FlushMode::Os {
         options.flush_mode = FlushMode::Os;
         options.wal.mode = WriteMode::Buffered;
     }
     options
+}
+
+fn compaction_options(settings: &Settings) -> CompactionOptions {
+    CompactionOptions {
+        map_bytes: usize::try_from(settings.log_cleaner_dedupe_buffer_size).unwrap_or(usize::MAX),
+        // A tick is a second; a rate above all numbers is the greatest of them.
+        bytes_per_tick: settings.log_cleaner_io_max_bytes_per_second as u64,
+        interval_ms: settings.log_cleaner_backoff_ms,
+    }
 }
 
 /// Gives storage the time every second.
@@ -264,8 +282,9 @@ impl Running {
             address.map_or_else(|| "off".to_owned(), |address| address.to_string())
         };
         format!(
-            "tidelog ready kafka={} catalog={} admin={} data={} tables={}",
+            "tidelog ready kafka={} registry={} catalog={} admin={} data={} tables={}",
             kafka.join(","),
+            shown(self.registry),
             shown(self.catalog),
             shown(self.admin),
             self.data_dir.display(),
@@ -290,5 +309,32 @@ impl Running {
         if closed.is_err() {
             tracing::error!("storage did not close cleanly; the next start replays its log");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Loader;
+
+    #[test]
+    fn compaction_obeys_kafkas_settings() {
+        let options = |set: &[&str]| {
+            let mut loader = Loader::default();
+            set.iter().for_each(|text| loader.set(text).unwrap());
+            compaction_options(&loader.finish().unwrap().0)
+        };
+        assert_eq!(options(&[]), CompactionOptions::default());
+        let set = [
+            "log.cleaner.dedupe.buffer.size=2097152",
+            "log.cleaner.io.max.bytes.per.second=1.7976931348623157E308",
+            "log.cleaner.backoff.ms=7",
+        ];
+        let expected = CompactionOptions {
+            map_bytes: 2 << 20,
+            bytes_per_tick: u64::MAX,
+            interval_ms: 7,
+        };
+        assert_eq!(options(&set), expected);
     }
 }

@@ -83,10 +83,12 @@ impl Drop for Serving {
     }
 }
 
-const FREE: [&str; 6] = [
+const FREE: [&str; 8] = [
     "--listen",
     "127.0.0.1:0",
     "--catalog",
+    "127.0.0.1:0",
+    "--registry",
     "127.0.0.1:0",
     "--admin",
     "127.0.0.1:0",
@@ -109,6 +111,7 @@ fn prints_one_ready_line_and_stops_on_a_signal() {
         TcpStream::connect(serving.field("kafka")).unwrap();
         TcpStream::connect(serving.field("admin")).unwrap();
         TcpStream::connect(serving.field("catalog")).unwrap();
+        TcpStream::connect(serving.field("registry")).unwrap();
         let (code, log) = serving.stop(signal);
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("stopping"), "{log}");
@@ -119,7 +122,7 @@ fn prints_one_ready_line_and_stops_on_a_signal() {
 fn a_taken_port_names_the_address_and_the_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--listen", "--catalog", "--admin"] {
+    for flag in ["--listen", "--catalog", "--registry", "--admin"] {
         let dir = tempfile::tempdir().unwrap();
         let mut args = vec!["serve", "--data-dir", dir.path().to_str().unwrap()];
         for other in FREE.chunks(2) {

@@ -37,6 +37,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::jobs::rows::Rows;
 use crate::log::Log;
 use crate::metrics::LakeMetrics;
 use crate::owners::catalog::{BrokerEnv, ClusterPointers};
@@ -63,6 +64,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// What all topics' tasks share.
 pub struct Shared {
     log: Arc<Log>,
+    rows: Arc<Rows>,
     cluster: ClusterHandle,
     clock: Clock,
     catalog: Arc<Catalog>,
@@ -102,6 +104,7 @@ impl Lake {
     /// The system gives no threads.
     pub fn start(
         log: Arc<Log>,
+        rows: Arc<Rows>,
         cluster: ClusterHandle,
         clock: Clock,
         catalog: Arc<Catalog>,
@@ -122,6 +125,7 @@ impl Lake {
         });
         let shared = Arc::new(Shared {
             log,
+            rows,
             cluster,
             clock,
             catalog,

@@ -8,10 +8,12 @@
 //! - Bounded: blocks in memory are charged to the broker's ledger, share an eighth of its budget,
 //!   and become files early where that is spent.
 
+pub mod binder;
 pub mod build;
 pub mod builder;
 pub mod format;
 pub mod live;
+mod reading;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,8 +27,9 @@ use tokio::task::JoinSet;
 use tracing::error;
 use uuid::Uuid;
 
+use self::binder::Binder;
 use self::builder::Builder;
-use self::format::{BadFormat, Format};
+use self::format::{BadFormat, Format, Formats};
 use self::live::{Lag, LiveRows};
 use crate::broker::Broker;
 use crate::owners::cluster::View;
@@ -37,12 +40,13 @@ const BUDGET_PART: usize = 8;
 /// What is known of tables, shared by builders and readers.
 pub struct Rows {
     live: RwLock<HashMap<(Uuid, i32), Arc<LiveRows>>>,
-    formats: RwLock<HashMap<Uuid, Arc<Format>>>,
+    formats: RwLock<HashMap<Uuid, Arc<Formats>>>,
     budget_bytes: usize,
     /// Partitions with blocks in memory.
     holding: AtomicUsize,
     workers: Semaphore,
     settings_turns: Semaphore,
+    binder: Binder,
 }
 
 impl std::fmt::Debug for Rows {
@@ -62,6 +66,7 @@ impl Rows {
             holding: AtomicUsize::new(0),
             workers: Semaphore::new((processors / 2).max(1)),
             settings_turns: Semaphore::new(1),
+            binder: Binder::default(),
         }
     }
 
@@ -70,22 +75,46 @@ impl Rows {
         self.live.read().get(&(topic, index)).cloned()
     }
 
-    /// How records of a topic become rows.
+    /// How records of a topic become rows, and became rows before.
     ///
     /// # Errors
     /// [`BadFormat`].
+    pub fn formats(
+        &self,
+        topic: &Topic,
+        settings: &TableSettings,
+    ) -> Result<Arc<Formats>, BadFormat> {
+        let are_current = |known: &&Arc<Formats>| known.are_of(settings, &topic.schemas);
+        if let Some(known) = self.formats.read().get(&topic.id).filter(are_current) {
+            return Ok(Arc::clone(known));
+        }
+        let mut all = self.formats.write();
+        let before = all.get(&topic.id);
+        if let Some(known) = before.filter(are_current) {
+            return Ok(Arc::clone(known));
+        }
+        let before = before.map(Arc::as_ref);
+        let formats = Arc::new(Formats::of(settings, &topic.schemas, before)?);
+        all.insert(topic.id, Arc::clone(&formats));
+        Ok(formats)
+    }
+
+    /// How records of a topic become rows now.
+    ///
+    /// # Errors
+    /// [`BadFormat`]; `Undecided` while that has to be found out.
     pub fn format(
         &self,
         topic: &Topic,
         settings: &TableSettings,
     ) -> Result<Arc<Format>, BadFormat> {
-        let known = self.formats.read().get(&topic.id).cloned();
-        if let Some(known) = known.filter(|known| known.is_of(settings)) {
-            return Ok(known);
-        }
-        let format = Arc::new(Format::of(settings)?);
-        self.formats.write().insert(topic.id, Arc::clone(&format));
-        Ok(format)
+        let formats = self.formats(topic, settings)?;
+        formats.current().cloned().ok_or(BadFormat::Undecided)
+    }
+
+    /// Who finds out columns.
+    pub fn binder(&self) -> &Binder {
+        &self.binder
     }
 
     /// The turn to look at table settings and change them.
@@ -132,6 +161,7 @@ impl Rows {
         let is_there = |topic: &Uuid| view.image.topic_by_id(*topic).is_some();
         self.live.write().retain(|(topic, _), _| is_there(topic));
         self.formats.write().retain(|topic, _| is_there(topic));
+        self.binder.retain(is_there);
         let tables = view.image.topics().filter(|topic| !topic.internal);
         let new = tables.flat_map(|topic| self.follow_topic(broker, view, topic));
         new.collect()
@@ -143,8 +173,8 @@ impl Rows {
         if settings.table.key.is_keyed() {
             return Vec::new();
         }
-        let format = match self.format(topic, &settings.table) {
-            Ok(format) if format.is_table() => format,
+        let formats = match self.formats(topic, &settings.table) {
+            Ok(formats) if formats.is_table() => formats,
             Ok(_) => return Vec::new(),
             Err(error) => {
                 error!(topic = topic.name, %error, "the topic has no rows");
@@ -154,9 +184,9 @@ impl Rows {
         let mut new = Vec::new();
         for index in 0..topic.partitions {
             if let Some(live) = self.live(topic.id, index) {
-                live.set_format(Arc::clone(&format));
+                live.set_formats(Arc::clone(&formats));
             } else if let Some(partition) = broker.log().partition(topic.id, index) {
-                let live = Arc::new(LiveRows::new(partition, Arc::clone(&format)));
+                let live = Arc::new(LiveRows::new(partition, Arc::clone(&formats)));
                 let key = (topic.id, index);
                 self.live.write().insert(key, Arc::clone(&live));
                 new.push(live);

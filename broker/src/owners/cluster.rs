@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::driver::{self, DriverError, DriverHandle, Journal};
+use super::registry::SCHEMAS_TOPIC_ID;
 use crate::clock::Clock;
 use crate::features;
 use crate::log::Log;
@@ -133,12 +134,14 @@ impl ClusterHandle {
         let broker_settings = Arc::new(broker_settings(settings));
         let (publish, view) = watch::channel(Arc::new(View::default()));
         let options = options(settings, &broker_settings);
+        let compacts = settings.log_cleaner_enable;
         let make = {
             let (log, broker_settings) = (Arc::clone(log), Arc::clone(&broker_settings));
             move || Owner {
                 cluster: Cluster::new(options.clone()),
                 log: Arc::clone(&log),
                 node_id: options.node_id,
+                compacts,
                 broker_settings: Arc::clone(&broker_settings),
                 publish: publish.clone(),
             }
@@ -160,7 +163,8 @@ impl ClusterHandle {
         let known = handle.view();
         log.engine().delete_unknown(|topic| {
             let topic = Uuid::from_bytes(topic.0);
-            topic == METADATA_TOPIC_ID || known.image.topic_by_id(topic).is_some()
+            [METADATA_TOPIC_ID, SCHEMAS_TOPIC_ID].contains(&topic)
+                || known.image.topic_by_id(topic).is_some()
         });
         Ok(handle)
     }
@@ -215,6 +219,8 @@ struct Owner {
     cluster: Cluster,
     log: Arc<Log>,
     node_id: i32,
+    /// `log.cleaner.enable`
+    compacts: bool,
     broker_settings: Arc<BrokerSettings>,
     publish: watch::Sender<Arc<View>>,
 }
@@ -269,7 +275,9 @@ impl Journal for Owner {
 impl Owner {
     /// Brings storage in line with a new view.
     fn make_true(&self, before: &View, view: &View) {
-        for topic in view.image.topics() {
+        // Views have nothing of their own there.
+        let own = view.image.topics().filter(|topic| topic.view_of.is_none());
+        for topic in own {
             let settings = view.topic_settings(topic);
             let same_topic = before
                 .image
@@ -277,7 +285,7 @@ impl Owner {
                 .is_some_and(|b| Arc::ptr_eq(b, topic));
             let known = before.settings.get(&topic.id).filter(|_| same_topic);
             if !known.is_some_and(|known| Arc::ptr_eq(known, &settings)) {
-                self.ensure(topic, log_settings(topic, &settings));
+                self.ensure(topic, self.log_settings(topic, &settings));
             }
         }
         for gone in before
@@ -302,22 +310,23 @@ impl Owner {
             store.ensure_partition(id, created, settings);
         }
     }
-}
 
-/// What of a topic's settings concerns its log: a topic that is only compacted keeps everything, and
-/// one on its way to the lake keeps for a while what is not there yet. One that is being imported keeps
-/// what the other cluster keeps.
-fn log_settings(topic: &Topic, settings: &TopicSettings) -> LogSettings {
-    let is_tiered = settings.is_tiered() && !topic.internal;
-    let is_kept = settings.importing;
-    let limit = |value: Option<u64>| value.filter(|_| settings.cleanup.delete && !is_kept);
-    LogSettings {
-        retention_ms: limit(settings.retention_ms).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
-        retention_bytes: limit(settings.retention_bytes),
-        held_bytes_max: is_tiered.then_some(settings.lake.retention_budget_bytes),
-        is_keyed: settings.table.key == TableKey::RecordKey,
-        compaction: (settings.cleanup.compact && !topic.internal && !is_kept)
-            .then(|| compaction(settings)),
+    /// What of a topic's settings concerns its log: a topic that is only compacted keeps everything, and
+    /// one on its way to the lake keeps for a while what is not there yet. One that is being imported
+    /// keeps what the other cluster keeps.
+    fn log_settings(&self, topic: &Topic, settings: &TopicSettings) -> LogSettings {
+        let is_tiered = settings.is_tiered() && !topic.internal;
+        let is_kept = settings.importing;
+        let is_compacted = self.compacts && settings.cleanup.compact && !topic.internal && !is_kept;
+        let limit = |value: Option<u64>| value.filter(|_| settings.cleanup.delete && !is_kept);
+        LogSettings {
+            retention_ms: limit(settings.retention_ms)
+                .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            retention_bytes: limit(settings.retention_bytes),
+            held_bytes_max: is_tiered.then_some(settings.lake.retention_budget_bytes),
+            is_keyed: settings.table.key == TableKey::RecordKey,
+            compaction: is_compacted.then(|| compaction(settings)),
+        }
     }
 }
 
@@ -366,7 +375,8 @@ fn broker_settings(settings: &Settings) -> BrokerSettings {
             read_only: described.row.update == Update::ReadOnly,
             sensitive: described.row.sensitive(),
         }
-    }));
+    }))
+    .with_fixed(settings::fixed_names());
     for described in settings.describe() {
         let set = *described.source != Source::Default && known.get(described.row.name).is_some();
         if let Some(value) = described.value.filter(|_| set) {
@@ -392,6 +402,10 @@ fn kind(row: &settings::Row) -> Kind {
             max: i32::try_from(max).unwrap_or(i32::MAX),
         },
         settings::Kind::Long => Kind::Long { min, max },
+        settings::Kind::Double => Kind::Double {
+            min: min as f64,
+            max: max as f64,
+        },
         settings::Kind::String => Kind::Text(|_| Ok(())),
         settings::Kind::List => Kind::List {
             allowed: &[],

@@ -11,4 +11,5 @@ pub mod groups;
 pub mod keyed;
 pub mod markers;
 pub mod partitioned;
+pub mod registry;
 pub mod transactions;

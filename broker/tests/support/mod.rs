@@ -54,6 +54,7 @@ impl TestBroker {
                 "listeners=127.0.0.1:0",
                 "tidelog.admin.listen=off",
                 "tidelog.catalog.listen=127.0.0.1:0",
+                "tidelog.registry.listen=127.0.0.1:0",
             ] {
                 loader.set(text).unwrap();
             }

@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::group::text;
-use super::{Client, PATIENCE};
+use super::{Client, PATIENCE, TestBroker};
 
 /// End of an Arrow stream.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
@@ -92,6 +92,15 @@ impl Client {
             assert!(started.elapsed() < PATIENCE);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+impl TestBroker {
+    /// Blocks read and blocks skipped for filters so far.
+    pub fn filter_blocks(&self) -> (u64, u64) {
+        let metrics = self.running.broker.metrics();
+        let (read, skipped) = (&metrics.filter_blocks_read, &metrics.filter_blocks_skipped);
+        (read.get(), skipped.get())
     }
 }
 

@@ -16,6 +16,7 @@ use super::features::FeatureUpdate;
 use super::image::Topic;
 use super::pointers::{PointerChange, PointerRefusal};
 use super::quotas::{NamedEntity, QuotaChange, QuotaError};
+use super::schemas::{RowsSchema, SchemaRefusal};
 
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -71,6 +72,12 @@ pub enum Command {
         topic: Uuid,
         /// A bit for each rule; those that were ruled out before stay so.
         rules: u8,
+    },
+    /// Adds schemas to a topic, if its newest is the one with id `newest` (`None`: none is noted).
+    AddSchemas {
+        topic: Uuid,
+        newest: Option<i32>,
+        schemas: Vec<RowsSchema>,
     },
     /// All of the changes, if every key has what is expected there, or none.
     ChangePointers {
@@ -227,6 +234,7 @@ pub enum Reply {
     Quotas(Vec<(NamedEntity, Result<(), QuotaError>)>),
     /// The rules that are left.
     Partitioner(Result<u8, ClusterError>),
+    Schemas(Result<(), SchemaRefusal>),
     Pointers(Result<(), PointerRefusal>),
 }
 

@@ -9,12 +9,15 @@ use super::image::Topic;
 use super::record::Record;
 use super::settings::{
     ConfigError, Kind, Layers, Overrides, TABLE_KEY, TABLE_KEY_SCOPE, check_named, check_topic,
-    known, list_items,
+    check_unchanged, known, list_items,
 };
 use super::topics::{check_name, collect, count};
 
 /// Groups and subscriptions with settings; bounds what clients can make this process hold.
 const NAMED_RESOURCES_MAX: usize = 100_000;
+
+/// Settings of one broker that are kept; the same, since it need not know them.
+const BROKER_SETTINGS_MAX: usize = 1_000;
 
 impl Cluster {
     pub(super) fn alter_configs(
@@ -84,9 +87,15 @@ impl Cluster {
             Some(id) => draft.image.layers(id, settings),
             None => Layers::new(settings, None, draft.image.broker_config(None)),
         };
-        let overrides = altered(&old, alteration, |name| {
-            Ok((settings.known(name)?.kind, layers.broker_value(name)?))
+        let overrides = altered(&old, alteration, |name| match settings.get(name) {
+            Some(row) => Ok((row.kind, layers.broker_value(name)?)),
+            None => Ok((Kind::Text(|_| Ok(())), String::new())),
         })?;
+        if overrides.len() > BROKER_SETTINGS_MAX {
+            return Err(ClusterError::TooManySettings {
+                max: BROKER_SETTINGS_MAX,
+            });
+        }
         for (name, value) in &overrides {
             if old.get(name) != Some(value) {
                 settings
@@ -156,6 +165,7 @@ fn alter_topic(
         let config = known(name)?;
         Ok((config.kind, old.value(config)))
     })?;
+    check_unchanged(&topic.overrides, &overrides)?;
     check_topic(&topic.overrides, &overrides, layers, topic.partitions)?;
     let new = layers.with_topic(&overrides);
     for fixed in [&TABLE_KEY, &TABLE_KEY_SCOPE] {

@@ -15,6 +15,7 @@ use super::image::Image;
 use super::pointers;
 use super::quotas;
 use super::record::Record;
+use super::schemas;
 use super::settings::{BrokerSettings, Layers};
 use crate::machine::{Decision, Machine, Token};
 
@@ -137,6 +138,11 @@ impl Cluster {
             Command::NarrowPartitioner { topic, rules } => {
                 Reply::Partitioner(narrow_partitioner(&mut draft, topic, rules))
             }
+            Command::AddSchemas {
+                topic,
+                newest,
+                schemas,
+            } => Reply::Schemas(schemas::add(&mut draft, topic, newest, schemas)),
             Command::ChangePointers { changes } => {
                 Reply::Pointers(pointers::change(&mut draft, changes))
             }

@@ -52,6 +52,11 @@ pub enum ClusterError {
          make a new topic with the count you need"
     )]
     KeyedTableFixed { name: String },
+    #[error("tidelog.view.of: {reason}")]
+    BadView { reason: String },
+    /// Kafka's POLICY_VIOLATION.
+    #[error("topic {name} is shown by {views}: delete them first, or in the same request")]
+    HasViews { name: String, views: String },
     #[error("broker {id} is not part of this cluster")]
     UnknownBroker { id: i32 },
     #[error("{resource} is named more than once in this request: name each resource once")]
@@ -59,6 +64,9 @@ pub enum ClusterError {
     /// Kafka's POLICY_VIOLATION.
     #[error("{max} groups and subscriptions have settings already: take some away first")]
     TooManyResources { max: usize },
+    /// Kafka's POLICY_VIOLATION.
+    #[error("a broker keeps {max} settings at most: take some away first")]
+    TooManySettings { max: usize },
     #[error("feature {name} cannot be set to level {level}: {reason}")]
     InvalidFeature {
         name: String,

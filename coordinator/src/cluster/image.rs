@@ -20,6 +20,7 @@ use super::command::NamedResource;
 use super::pointers::Pointers;
 use super::quotas::Quotas;
 use super::record::Record;
+use super::schemas::RowsSchema;
 use super::settings::{BrokerSettings, Layers, Overrides, TopicSettings};
 
 /// A topic as the image knows it. Immutable: a change makes a new one.
@@ -41,6 +42,12 @@ pub struct Topic {
     /// bit for each. `None` while every rule may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitioner_rules: Option<u8>,
+    /// What its rows are written under, oldest first, where that is not what its settings say alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<RowsSchema>,
+    /// Of a view: the topic whose records it shows. That one is there as long as the view is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_of: Option<Uuid>,
 }
 
 /// Partitions from `first` on, up to the next entry's, were made in `incarnation`.
@@ -51,6 +58,11 @@ pub struct PartitionsCreated {
 }
 
 impl Topic {
+    /// The topic whose log readers of this one are given: its own, unless it is a view.
+    pub fn log_id(&self) -> Uuid {
+        self.view_of.unwrap_or(self.id)
+    }
+
     /// The incarnation that made `partition`; its leader epoch counts from there.
     pub fn incarnation_of(&self, partition: i32) -> Option<u32> {
         if !(0..self.partitions).contains(&partition) {
@@ -104,6 +116,17 @@ impl Image {
     /// All topics, by name (`.` sorts as `_`).
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
         self.names.values()
+    }
+
+    /// The topic that a view shows; `None` for one that is no view.
+    pub fn source_of(&self, topic: &Topic) -> Option<&Arc<Topic>> {
+        self.topic_by_id(topic.view_of?)
+    }
+
+    /// The views of a topic, by name.
+    pub fn views_of(&self, topic: Uuid) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics()
+            .filter(move |view| view.view_of == Some(topic))
     }
 
     /// Partitions of all topics together.
@@ -229,6 +252,9 @@ impl Image {
             }
             Record::PartitionerNarrowed { id, rules } => {
                 self.change(*id, |topic| topic.partitioner_rules = Some(*rules))
+            }
+            Record::TableSchemaAdded { id, schema } => {
+                self.change(*id, |topic| topic.schemas.push(schema.clone()))
             }
             Record::PointersChanged { changed } => {
                 let pointers = Arc::make_mut(&mut self.pointers);

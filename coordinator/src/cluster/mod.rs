@@ -22,8 +22,10 @@ mod image;
 mod pointers;
 mod quotas;
 mod record;
+mod schemas;
 pub mod settings;
 mod topics;
+mod views;
 
 pub use command::{
     Alteration, Command, ConfigChange, ConfigEdit, ConfigResource, CreatedTopic, EditOp, GrowTopic,
@@ -41,3 +43,4 @@ pub use quotas::{
     QuotaChange, QuotaEntity, QuotaError, Quotas,
 };
 pub use record::{FORMAT_VERSION, Record, RecordError};
+pub use schemas::{RowsSchema, SCHEMA_BYTES_MAX, SCHEMAS_MAX, SchemaRefusal};

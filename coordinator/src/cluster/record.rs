@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::command::NamedResource;
 use super::image::Topic;
 use super::quotas::{EntityQuotas, EntityType};
+use super::schemas::RowsSchema;
 use super::settings::Overrides;
 
 /// The format this code writes, and the newest it reads.
@@ -83,6 +84,11 @@ pub enum Record {
         id: Uuid,
         rules: u8,
     },
+    /// Rows of the topic are written under this schema from now on.
+    TableSchemaAdded {
+        id: Uuid,
+        schema: RowsSchema,
+    },
     /// What these keys of the lake's catalog hold now; `null`: nothing.
     PointersChanged {
         changed: BTreeMap<String, Option<String>>,
@@ -94,7 +100,7 @@ pub enum Record {
 }
 
 /// Every value of `type`.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "cluster_created",
     "feature_level",
     "producer_ids_allocated",
@@ -106,6 +112,7 @@ const TYPES: [&str; 13] = [
     "partitions_added",
     "topic_config_changed",
     "partitioner_narrowed",
+    "table_schema_added",
     "pointers_changed",
     "version_reached",
 ];
@@ -188,7 +195,8 @@ impl Record {
             Record::TopicDeleted { id, .. }
             | Record::PartitionsAdded { id, .. }
             | Record::TopicConfigChanged { id, .. }
-            | Record::PartitionerNarrowed { id, .. } => format!("topic/{id}"),
+            | Record::PartitionerNarrowed { id, .. }
+            | Record::TableSchemaAdded { id, .. } => format!("topic/{id}"),
             Record::PointersChanged { .. } => "pointers".into(),
             Record::VersionReached { .. } => "checkpoint".into(),
         }

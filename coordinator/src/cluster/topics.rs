@@ -12,6 +12,7 @@ use super::error::ClusterError;
 use super::image::{Image, PartitionsCreated, Topic};
 use super::record::Record;
 use super::settings::{ConfigError, Overrides, check_topic};
+use super::views::{check_unseen, view_grows_with};
 
 const NAME_CHARS_MAX: usize = 249;
 
@@ -73,10 +74,14 @@ impl Cluster {
     ) -> Result<CreatedTopic, ClusterError> {
         check_name(&new.name)?;
         check_free(&draft.image, &new)?;
-        let partitions = self.partitions_of(&new)?;
+        let overrides = collect(new.configs.clone())?;
+        let source = self.source_of_new(&draft.image, &new, &overrides)?;
+        let partitions = match &source {
+            Some(source) => self.partitions_of_view(&new, source)?,
+            None => self.partitions_of(&new)?,
+        };
         self.check_room(&draft.image, partitions)?;
         let clamped_from = self.check_replication(new.replication_factor)?;
-        let overrides = collect(new.configs)?;
         check_topic(
             &Overrides::new(),
             &overrides,
@@ -95,6 +100,8 @@ impl Cluster {
             internal: new.internal,
             created_at_ms: now_ms,
             partitioner_rules: None,
+            schemas: Vec::new(),
+            view_of: source.map(|source| source.id),
         };
         draft.push(Record::TopicCreated {
             topic: topic.clone(),
@@ -115,6 +122,7 @@ impl Cluster {
             .map(|topic| find(&draft.image, topic))
             .collect();
         let repeats = count(found.iter().flatten().map(|topic| topic.id));
+        let goes = |topic: Uuid| repeats.get(&topic) == Some(&1);
         topics
             .into_iter()
             .zip(found)
@@ -132,6 +140,7 @@ impl Cluster {
                             action: "deleted",
                         });
                     }
+                    check_unseen(&draft.image, &topic, goes)?;
                     draft.push(Record::TopicDeleted {
                         id: topic.id,
                         name: topic.name.clone(),
@@ -185,6 +194,9 @@ impl Cluster {
                 action: "given more partitions",
             });
         }
+        if let Some(source) = draft.image.source_of(&topic) {
+            return Err(view_grows_with(&topic, source));
+        }
         let options = &self.options;
         let settings = draft
             .image
@@ -198,17 +210,22 @@ impl Cluster {
         if let Some(assignments) = &grow.assignments {
             self.check_new_replicas(assignments, added)?;
         }
-        self.check_room(&draft.image, added)?;
-        draft.push(Record::PartitionsAdded {
-            id: topic.id,
-            total: grow.total,
-            incarnation,
-        });
+        let views = draft.image.views_of(topic.id).map(|view| view.id);
+        let growing: Vec<Uuid> = std::iter::once(topic.id).chain(views).collect();
+        let growing_count = i32::try_from(growing.len()).unwrap_or(i32::MAX);
+        self.check_room(&draft.image, added.saturating_mul(growing_count))?;
+        for id in growing {
+            draft.push(Record::PartitionsAdded {
+                id,
+                total: grow.total,
+                incarnation,
+            });
+        }
         find(&draft.image, &TopicRef::Id(topic.id))
     }
 
     /// How many partitions a new topic gets: from its assignments, its count, or the default.
-    fn partitions_of(&self, new: &NewTopic) -> Result<i32, ClusterError> {
+    pub(super) fn partitions_of(&self, new: &NewTopic) -> Result<i32, ClusterError> {
         if !new.assignments.is_empty() {
             if new.partitions != -1 || new.replication_factor != -1 {
                 return Err(ClusterError::AssignmentsAndCounts);

@@ -210,12 +210,6 @@ fn broker_values_reach_topics_that_set_none() {
             "x",
             "must be a 64-bit whole number",
         ),
-        (
-            one.clone(),
-            "log.retention.msec",
-            "1",
-            "did you mean log.retention.ms?",
-        ),
     ];
     for (resource, name, value, expected) in refused {
         let outcome = harness.edit(resource, &[(name, set, value)]);
@@ -261,4 +255,50 @@ fn broker_values_reach_topics_that_set_none() {
     let settings = image.settings(image.topic("t").unwrap(), 1, &options.settings);
     assert_eq!(settings.retention_ms, Some(30));
     assert!(settings.cleanup.compact && settings.cleanup.delete);
+}
+
+/// Kafka's plug-ins read settings that the broker does not know.
+#[test]
+fn settings_of_brokers_that_nobody_knows_are_kept_and_not_shown() {
+    let mut harness = Harness::new();
+    let set = EditOp::Set;
+    let (one, all) = (ConfigResource::Broker(1), ConfigResource::BrokerDefault);
+    for (resource, name) in [(&one, "a.secret"), (&all, "a.secret"), (&all, "b")] {
+        assert_eq!(harness.edit(resource.clone(), &[(name, set, "x")]), "ok");
+    }
+    let options = harness.cluster.options();
+    let layers = harness.cluster.image().layers(1, &options.settings);
+    let keys = ["a.secret".to_owned(), "b".to_owned()];
+    let shown = layers.describe_broker(Some(&keys));
+    let sources: Vec<_> = shown
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.source, entry.synonyms.len()))
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            ("a.secret", ConfigSource::DynamicBroker, 2),
+            ("b", ConfigSource::DynamicDefault, 1)
+        ]
+    );
+    assert!(shown.iter().all(|entry| entry.sensitive && entry.read_only));
+    assert!(shown.iter().all(|entry| entry.value.is_none()));
+    assert_eq!(layers.describe_cluster_default(None).len(), 2);
+
+    let long = "n".repeat(256);
+    for (name, op, expected) in [
+        ("b", EditOp::Append, "is not a list"),
+        ("", set, "unknown broker setting"),
+        (long.as_str(), set, "unknown broker setting"),
+    ] {
+        let outcome = harness.edit(one.clone(), &[(name, op, "x")]);
+        assert!(outcome.contains(expected), "{name}: {outcome}");
+    }
+    let names: Vec<String> = (0..1_000).map(|n| format!("n{n}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), set, "x")).collect();
+    let outcome = harness.edit(one.clone(), &many);
+    assert!(outcome.contains("1000 settings at most"), "{outcome}");
+    let gone = [("a.secret", EditOp::Delete, "")];
+    assert_eq!(harness.edit(one, &gone), "ok");
+    assert_eq!(harness.cluster.image().broker_config(Some(1)), None);
 }

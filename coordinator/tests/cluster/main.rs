@@ -8,6 +8,7 @@ mod model;
 mod pointers;
 mod quotas;
 mod records;
+mod schemas;
 mod topics;
 
 use tidelog_coordinator::cluster::settings::{BrokerSettings, Overrides};

@@ -1,7 +1,8 @@
 //! The metadata log's format: kept bytes decode for ever, and what is too new is named.
 
 use tidelog_coordinator::cluster::{
-    EntityType, Image, NamedResource, PartitionsCreated, Quota, Record, RecordError, Topic,
+    EntityType, Image, NamedResource, PartitionsCreated, Quota, Record, RecordError, RowsSchema,
+    Topic,
 };
 use uuid::Uuid;
 
@@ -43,6 +44,8 @@ fn every_record() -> Vec<Record> {
                 internal: false,
                 created_at_ms: 1_760_000_000_000,
                 partitioner_rules: None,
+                schemas: Vec::new(),
+                view_of: None,
             },
         },
         Record::PartitionsAdded {
@@ -82,6 +85,17 @@ fn every_record() -> Vec<Record> {
             quotas: [("producer_byte_rate", 1024.0), ("request_percentage", 12.5)]
                 .map(|(key, value)| (key.to_owned(), Quota::new(value).unwrap()))
                 .into(),
+        },
+        Record::TableSchemaAdded {
+            id,
+            schema: RowsSchema {
+                id: 2,
+                text: Some(r#"{"fields":[],"last_id":0}"#.to_owned()),
+            },
+        },
+        Record::TableSchemaAdded {
+            id,
+            schema: RowsSchema { id: 3, text: None },
         },
     ]
 }
@@ -180,5 +194,5 @@ fn a_checkpoint_keeps_every_part_of_the_image() {
     records.extend_from_slice(&every_record()[12..]);
     let image = Image::restore(&records);
     assert_eq!(Image::restore(&image.checkpoint()), image);
-    assert_eq!((image.version(), image.checkpoint().len()), (13, 10));
+    assert_eq!((image.version(), image.checkpoint().len()), (15, 10));
 }

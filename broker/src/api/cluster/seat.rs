@@ -22,7 +22,7 @@ pub struct Seat {
 
 impl Seat {
     pub fn of(ctx: &Context, topic: &Topic, index: i32) -> Self {
-        let partition = ctx.broker.log().partition(topic.id, index);
+        let partition = ctx.broker.log().partition(topic.log_id(), index);
         let leader_epoch = partition.as_ref().map_or(0, |p| p.marks().leader_epoch);
         if partition.is_some_and(|p| p.standing() == Standing::Open) {
             return Seat {

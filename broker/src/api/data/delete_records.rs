@@ -2,15 +2,15 @@
 //!
 //! What lies below is not readable from the answer on, also after a power cut; its bytes go in the
 //! background. A topic that
-//! is only compacted keeps its records, and the broker's own topics are the broker's.
+//! is only compacted keeps its records, the broker's own topics are the broker's, and views have none.
 
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
-use super::produce::is_internal;
-use super::target::{ANY_EPOCH, PartitionError, marks_of, partition_of};
+use super::target::{ANY_EPOCH, PartitionError, check_no_view, marks_of, partition_of};
+use super::write::is_internal;
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
 use crate::log::Log;
@@ -84,6 +84,7 @@ fn delete(
     before: i64,
 ) -> Result<i64, DeleteError> {
     let topic = view.image.topic(topic).ok_or(PartitionError::Unknown)?;
+    check_no_view(&view.image, topic)?;
     let partition = partition_of(log, topic, index)?;
     if is_internal(topic) {
         return Err(DeleteError::Internal);

@@ -14,6 +14,8 @@
 //! - Everything is below the high watermark, so what is read survives a power cut. Readers of committed
 //!   records get none beyond the last stable offset, and a list of the aborted transactions (KIP-98).
 
+mod view;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +33,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::fetch_session::{Answer, Asked, NO_SESSION, Round, SessionError, Wanted};
-use super::target::{PartitionError, TopicKey, check_leader_epoch, partition_of};
+use super::target::{PartitionError, TopicKey, check_leader_epoch, log_of};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
 use crate::owners::cluster::View;
+use crate::views::{LOOK_BYTES_MAX, ViewOf};
 use crate::waiter::Waiter;
 
 /// First version that names topics by id.
@@ -50,6 +53,8 @@ struct Limits {
     max_bytes: u64,
     /// Transactions that were aborted are listed.
     committed: bool,
+    /// Bytes of its source that are looked at for one partition of a view, about.
+    look_bytes: u64,
     deadline: Instant,
 }
 
@@ -58,6 +63,10 @@ struct Reader {
     wanted: Wanted,
     seen: Option<Arc<Topic>>,
     partition: Result<Arc<Partition>, PartitionError>,
+    /// What the topic shows, if it is a view; the partition is the source's then.
+    view: Option<ViewOf>,
+    /// Of a view: nothing is shown from the offset wanted up to here.
+    passed: i64,
 }
 
 /// One look at all partitions.
@@ -73,6 +82,8 @@ struct Pass {
 struct Found {
     marks: Marks,
     records: Rope,
+    /// Bytes that count towards what the reader waits for.
+    bytes: u64,
     /// Producer and first offset of transactions among the records that came to nothing.
     aborted: Vec<AbortedTransaction>,
     diverging: Option<EpochEnd>,
@@ -81,7 +92,7 @@ struct Found {
 }
 
 pub async fn handle(ctx: &Context, request: FetchRequest) -> Outcome {
-    let limits = limits(ctx, &request);
+    let mut limits = limits(ctx, &request);
     let asked = Asked {
         session_id: request.session_id,
         epoch: request.session_epoch,
@@ -96,9 +107,11 @@ pub async fn handle(ctx: &Context, request: FetchRequest) -> Outcome {
         Err(error) => return refuse(ctx, error),
     };
     let view = ctx.broker.cluster().view();
-    let readers = readers(ctx, &view, &round);
+    let mut readers = readers(ctx, &view, &round);
     drop(view);
-    let pass = gather(ctx, &readers, limits).await;
+    let views = readers.iter().filter(|reader| reader.view.is_some());
+    limits.look_bytes = LOOK_BYTES_MAX / (views.count() as u64).max(1);
+    let pass = gather(ctx, &mut readers, limits).await;
     let mut answers = answers(readers, pass);
     let fresh_id = || Uuid::new_v4().as_u128() as i32;
     match sessions.close(round, &mut answers, ctx.broker.now_ms(), fresh_id) {
@@ -116,6 +129,7 @@ fn limits(ctx: &Context, request: &FetchRequest) -> Limits {
         min_bytes: u64::from(request.min_bytes.clamp(0, max).unsigned_abs()),
         max_bytes: u64::from(max.unsigned_abs()),
         committed: request.isolation_level == 1,
+        look_bytes: LOOK_BYTES_MAX,
         deadline: Instant::now() + Duration::from_millis(u64::from(wait_ms)),
     }
 }
@@ -152,9 +166,11 @@ fn readers(ctx: &Context, view: &View, round: &Round) -> Vec<Reader> {
         let found = wanted.topic.find(&view.image).map(Arc::clone);
         // A session's topic that was made again has another id under its name.
         let renewed = |topic: &Arc<Topic>| view.image.topic(&topic.name).is_some();
+        let shows = found.as_ref().ok();
+        let shows = shows.and_then(|topic| ViewOf::topic(view, topic));
         let (seen, partition) = match found {
             Ok(topic) => {
-                let partition = partition_of(ctx.broker.log(), &topic, wanted.index);
+                let partition = log_of(ctx.broker.log(), &topic, wanted.index);
                 (Some(topic), partition)
             }
             Err(PartitionError::UnknownId) if wanted.seen.as_ref().is_some_and(renewed) => {
@@ -166,22 +182,27 @@ fn readers(ctx: &Context, view: &View, round: &Round) -> Vec<Reader> {
             wanted: wanted.clone(),
             seen,
             partition,
+            view: shows,
+            passed: wanted.fetch_offset,
         }
     };
     round.wanted.iter().map(reader).collect()
 }
 
 /// Looks until there is enough.
-async fn gather(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
+async fn gather(ctx: &Context, readers: &mut [Reader], limits: Limits) -> Pass {
     let first = look(ctx, readers, limits).await;
     if first.is_enough(limits) {
         return first;
     }
-    let partitions = || readers.iter().filter_map(|r| r.partition.as_ref().ok());
-    if partitions().next().is_none() {
+    let partitions: Vec<_> = readers
+        .iter()
+        .filter_map(|reader| reader.partition.as_ref().ok())
+        .collect();
+    if partitions.is_empty() {
         return first;
     }
-    let waiter = Waiter::register(partitions());
+    let waiter = Waiter::register(partitions.into_iter());
     let mut stop = ctx.broker.shutdown_signal();
     loop {
         let pass = look(ctx, readers, limits).await;
@@ -203,7 +224,7 @@ impl Pass {
 }
 
 /// Reads what there is, partition by partition within the limits.
-async fn look(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
+async fn look(ctx: &Context, readers: &mut [Reader], limits: Limits) -> Pass {
     let mut pass = Pass {
         responses: Vec::with_capacity(readers.len()),
         bytes: 0,
@@ -211,21 +232,30 @@ async fn look(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
     };
     for reader in readers {
         let index = reader.wanted.index;
-        let response = match &reader.partition {
-            Err(error) => failed(index, error),
-            Ok(partition) => match read(ctx, partition, &reader.wanted, limits, pass.bytes).await {
-                Ok(found) => {
-                    pass.bytes += found.records.len() as u64;
-                    pass.urgent |= found.urgent;
-                    succeeded(index, found, limits.committed)
-                }
-                Err(error) => {
-                    pass.urgent = true;
-                    failed(index, &error)
-                }
-            },
+        let found = match (&reader.partition, &reader.view) {
+            (Err(error), _) => {
+                pass.responses.push(failed(index, error));
+                continue;
+            }
+            (Ok(partition), None) => {
+                read(ctx, partition, &reader.wanted, limits, pass.bytes).await
+            }
+            (Ok(partition), Some(view)) => {
+                let (wanted, passed) = (&reader.wanted, &mut reader.passed);
+                view::read(ctx, (view, partition), (wanted, passed), (limits, pass.bytes)).await
+            }
         };
-        pass.responses.push(response);
+        pass.responses.push(match found {
+            Ok(found) => {
+                pass.bytes += found.bytes;
+                pass.urgent |= found.urgent;
+                succeeded(index, found, limits.committed)
+            }
+            Err(error) => {
+                pass.urgent = true;
+                failed(index, &error)
+            }
+        });
     }
     pass
 }
@@ -254,6 +284,7 @@ async fn read(
         diverging: diverging(partition, wanted, marks.log_start)?,
         marks,
         records: Rope::new(),
+        bytes: 0,
         aborted: Vec::new(),
         urgent: true,
     };
@@ -291,6 +322,7 @@ async fn read(
             found.records = Rope::from(paid.collect::<Vec<_>>());
         }
     }
+    found.bytes = found.records.len() as u64;
     if limits.committed
         && let Some(end) = end_of(&found.records)
     {

@@ -21,7 +21,7 @@ use tidelog_records::{BatchHeader, Record, Records, RecordsError};
 use tidelog_storage::{Marks, Partition, ReadError};
 
 use super::admission::DECOMPRESSED_MAX_BYTES;
-use super::target::{PartitionError, marks_of, partition_named};
+use super::target::{PartitionError, log_of, marks_of};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
 use crate::log::Log;
@@ -155,9 +155,10 @@ async fn find(
 ) -> Result<Place, ListError> {
     let log = ctx.broker.log();
     let what = Asked::of(asked.timestamp, ctx.version())?;
-    let partition = partition_named(log, image, topic, asked.partition_index)?;
+    let topic = image.topic(topic).ok_or(PartitionError::Unknown)?;
+    let partition = log_of(log, topic, asked.partition_index)?;
     let marks = marks_of(&partition, asked.current_leader_epoch)?;
-    let end = match committed {
+    let end = match committed || topic.view_of.is_some() {
         true => marks.stable_end,
         false => marks.high_watermark,
     };

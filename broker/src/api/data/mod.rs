@@ -1,13 +1,13 @@
 //! APIs on the records of partitions: write, read, find, remove.
 //!
 //! ```text
-//!   produce ─▶ admission (pure; off the reactor when heavy) ─▶ log.append ─▶ reply once it is held
+//!   produce ─▶ write ─▶ admission (pure; off the reactor when heavy) ─▶ log.append ─▶ reply once it is held
 //!   fetch   ─▶ fetch_session (which partitions) ─▶ plans ─▶ waiter (until there is enough)
 //! ```
 //! Every answer is per partition: what is wrong with one never fails another.
 
 pub mod admission;
-pub(super) mod compute;
+pub(crate) mod compute;
 pub mod delete_records;
 pub mod fetch;
 pub mod fetch_session;
@@ -17,3 +17,4 @@ pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod target;
 pub mod transactional;
+pub mod write;

@@ -10,7 +10,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use tidelog_coordinator::cluster::Image;
 
-use super::target::{PartitionError, marks_of, partition_named};
+use super::target::{PartitionError, log_of, marks_of};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::Coded;
 use crate::log::Log;
@@ -43,7 +43,8 @@ fn epoch_end(
     topic: &str,
     asked: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), PartitionError> {
-    let partition = partition_named(log, image, topic, asked.partition)?;
+    let topic = image.topic(topic).ok_or(PartitionError::Unknown)?;
+    let partition = log_of(log, topic, asked.partition)?;
     marks_of(&partition, asked.current_leader_epoch)?;
     if asked.leader_epoch < 0 {
         return Ok(UNDEFINED);

@@ -8,6 +8,7 @@ use tidelog_storage::{Marks, Partition, ReadError, Standing};
 use uuid::Uuid;
 
 use crate::log::Log;
+use crate::views::ViewError;
 
 /// Leader epoch of a client that knows none; nothing is compared.
 pub const ANY_EPOCH: i32 = -1;
@@ -36,6 +37,10 @@ pub enum PartitionError {
     /// The offset follows a record of an epoch this log knows no end of.
     #[error("no end is known of leader epoch {0}")]
     NoEpochEnd(i32),
+    #[error("the topic is a view: use {source_name}, whose records it shows")]
+    IsView { source_name: String },
+    #[error("the view cannot be read: {0}")]
+    View(#[from] ViewError),
     #[error(transparent)]
     Read(ReadError),
 }
@@ -87,6 +92,30 @@ pub fn partition_of(
         .ok_or(PartitionError::Unknown)
 }
 
+/// As [`partition_of`], for readers: that of a view is its source's.
+///
+/// # Errors
+/// [`PartitionError::Unknown`].
+pub fn log_of(log: &Log, topic: &Topic, index: i32) -> Result<Arc<Partition>, PartitionError> {
+    // The source may have its new partitions a moment before.
+    let is_there = (0..topic.partitions).contains(&index);
+    let partition = log.partition(topic.log_id(), index);
+    partition.filter(|_| is_there).ok_or(PartitionError::Unknown)
+}
+
+/// Refuses a view where records are written or rows are read.
+///
+/// # Errors
+/// [`PartitionError::IsView`].
+pub fn check_no_view(image: &Image, topic: &Topic) -> Result<(), PartitionError> {
+    match image.source_of(topic) {
+        None => Ok(()),
+        Some(source) => Err(PartitionError::IsView {
+            source_name: source.name.clone(),
+        }),
+    }
+}
+
 /// As [`partition_of`], by the topic's name.
 ///
 /// # Errors
@@ -114,6 +143,15 @@ pub fn marks_of(partition: &Partition, leader_epoch: i32) -> Result<Marks, Parti
     let marks = partition.marks();
     check_leader_epoch(leader_epoch, marks.leader_epoch)?;
     Ok(marks)
+}
+
+/// The marks of a view: it ends where nothing of its source can change any more.
+pub fn marks_of_view(source: &Partition) -> Marks {
+    let marks = source.marks();
+    Marks {
+        high_watermark: marks.stable_end,
+        ..marks
+    }
 }
 
 /// Compares the leader epoch a client knows with ours (KIP-320); a negative one is not compared.

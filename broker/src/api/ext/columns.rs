@@ -48,9 +48,16 @@ impl Columns {
             by_schema.push((format.schema_id, projection));
         }
         match unknown.first() {
+            // A table without columns yet may come to have it.
+            _ if formats.is_empty() => Ok(Self { by_schema }),
             Some(path) => Err(ColumnsError::Unknown((*path).to_owned())),
             None => Ok(Self { by_schema }),
         }
+    }
+
+    /// True for a schema that came after the columns were selected.
+    pub fn is_newer(&self, schema_id: i32) -> bool {
+        self.by_schema.iter().all(|(id, _)| *id < schema_id)
     }
 
     /// The columns of rows written under a schema; `None` if the table never had it.
@@ -71,7 +78,7 @@ pub fn formats_of(
     topic: &Topic,
 ) -> Result<Vec<Arc<Format>>, BadFormat> {
     let settings = view.topic_settings(topic);
-    let current = broker.rows().format(topic, &settings.table)?;
+    let all = broker.rows().formats(topic, &settings.table)?;
     let mut formats = Vec::new();
     // A topic without a setting follows the broker's default, which may have been key_value once.
     let had_key_values = || {
@@ -80,9 +87,9 @@ pub fn formats_of(
             .filter_map(|index| broker.log().partition(topic.id, index)?.first_rows())
             .any(|rows| rows.schema_id == KEY_VALUE_SCHEMA_ID)
     };
-    if current.schema_id != KEY_VALUE_SCHEMA_ID && had_key_values() {
+    if all.with_id(KEY_VALUE_SCHEMA_ID).is_none() && had_key_values() {
         formats.push(Arc::new(Format::key_value()?));
     }
-    formats.push(current);
+    formats.extend_from_slice(all.all());
     Ok(formats)
 }

@@ -16,7 +16,7 @@ use tidelog_typed::system;
 
 use super::columns::formats_of;
 use crate::api::context::{Context, Outcome};
-use crate::api::data::target::{PartitionError, TopicKey};
+use crate::api::data::target::{PartitionError, TopicKey, check_no_view};
 use crate::api::error::{Coded, Failure};
 use crate::jobs::lake;
 use crate::jobs::rows::format::{BadFormat, Format};
@@ -57,18 +57,17 @@ fn describe(ctx: &Context, view: &View, wanted: &TableName) -> Result<Table, Des
         None => return Err(DescribeError::Unnamed),
     };
     let topic = key.find(&view.image)?;
+    check_no_view(&view.image, topic)?;
     let settings = view.topic_settings(topic);
     let lake = settings.is_tiered().then(|| lake::table_of(topic));
     let settings = &settings.table;
     let formats = formats_of(&ctx.broker, view, topic)?;
-    let (mode, current_schema_id) = formats
-        .last()
-        .map_or(("", -1), |format| (format.mode_name(), format.schema_id));
+    let current_schema_id = formats.last().map_or(-1, |format| format.schema_id);
     let is_keyed = settings.key.is_keyed();
     Ok(Table {
         name: Some(StrBytes::from_string(topic.name.clone())),
         topic_id: topic.id,
-        mode: StrBytes::from_static_str(mode),
+        mode: StrBytes::from_string(settings.mode.to_string()),
         schemas: formats.iter().map(schema).collect(),
         current_schema_id,
         key_columns: key_columns(settings),

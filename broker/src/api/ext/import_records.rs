@@ -21,8 +21,8 @@ use tidelog_storage::{Ack, ImportError, Marks, Origin, Partition};
 use crate::api::cluster::init_producer_id::BLOCK_IDS;
 use crate::api::context::{Context, Outcome};
 use crate::api::data::compute::compute;
-use crate::api::data::produce::is_internal;
 use crate::api::data::target::{ANY_EPOCH, PartitionError, TopicKey, marks_of, partition_of};
+use crate::api::data::write::is_internal;
 use crate::api::error::Failure;
 use crate::log::{NewBatch, Unwritten};
 

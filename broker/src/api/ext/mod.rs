@@ -1,7 +1,7 @@
 //! APIs of our own: tables by column. `docs/protocol-ext.md` is what clients are promised.
 //!
 //! ```text
-//!   columnar_fetch ─▶ columns (which) ─▶ source (rows files, blocks in memory, or the log itself)
+//!   columnar_fetch ─▶ columns, filter (which) ─▶ source (rows files, blocks in memory, or the log itself)
 //!   describe_table ─▶ formats, marks
 //!   lookup ─▶ key tables ─▶ rows
 //!   tier_status, union_read_offsets ─▶ the lake
@@ -11,6 +11,7 @@
 pub mod columnar_fetch;
 pub mod columns;
 pub mod describe_table;
+mod filter;
 pub mod import_records;
 pub mod lookup;
 mod rows_of_keys;

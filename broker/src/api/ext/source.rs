@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
+use arrow_schema::ArrowError;
 use bytes::Bytes;
+use tidelog_predicate::WrongRows;
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{Piece, ProjectError, ProjectedMessage, Projection};
@@ -17,6 +19,7 @@ use tidelog_storage::{Committed, Marks, Partition, ReadEnd, ReadError};
 use tidelog_typed::OffsetRange;
 
 use super::columns::Columns;
+use super::filter::{Block, Filter, Looked};
 use crate::api::data::compute::compute;
 use crate::jobs::rows::build::{self, BuildError};
 use crate::jobs::rows::format::Format;
@@ -38,6 +41,10 @@ pub enum SourceError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Project(#[from] ProjectError),
+    #[error(transparent)]
+    Filter(#[from] WrongRows),
+    #[error("picking rows: {0}")]
+    Pick(#[from] ArrowError),
     #[error("rows of schema {0}, which the table does not have")]
     Schema(i32),
 }
@@ -48,8 +55,10 @@ pub struct Source {
     pub partition: Arc<Partition>,
     /// `None`: the topic is no table, or became one this moment.
     pub live: Option<Arc<LiveRows>>,
-    pub format: Arc<Format>,
+    /// How records become rows now; `None` for a table that has no columns yet, nor rows.
+    pub format: Option<Arc<Format>>,
     pub columns: Arc<Columns>,
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// What may be answered.
@@ -58,6 +67,8 @@ pub struct Share {
     pub max_bytes: u64,
     /// The first record batch comes however large it is.
     pub at_least_one: bool,
+    /// How much may be looked at for a filter; one block however large it is.
+    pub look_bytes: u64,
 }
 
 impl Share {
@@ -85,6 +96,7 @@ pub struct Found {
     pub runs: Vec<Run>,
     pub bytes: u64,
     pub row_count: u64,
+    pub looked: Looked,
 }
 
 impl Source {
@@ -136,6 +148,10 @@ impl Source {
         let in_memory = offset >= self.partition.rows_to();
         let first = blocks.as_ref().and_then(|view| view.blocks.first());
         let cuts_no_block = first.is_none_or(|block| block.layout().base_offset() >= offset);
+        if in_memory && self.filter.is_some() {
+            let source = self.clone();
+            return compute(move || source.cut(offset, share, blocks)?.load(None)).await;
+        }
         if in_memory && cuts_no_block {
             return self.cut(offset, share, blocks)?.load(None);
         }
@@ -156,12 +172,15 @@ impl Source {
             .map(|live| (live.end(), live.is_stalled()));
         match built {
             Some((end, is_stalled)) => offset > end || (is_stalled && offset == end),
-            None => !self.format.is_table() || offset >= self.partition.rows_to(),
+            None => {
+                let is_table = self.format.as_ref().is_none_or(|format| format.is_table);
+                !is_table || offset >= self.partition.rows_to()
+            }
         }
     }
 
     /// Cuts the wanted columns out of files, then out of blocks in memory. Reads headers only,
-    /// unless `offset` lies inside a block.
+    /// unless `offset` lies inside a block or there is a filter.
     fn cut(
         &self,
         offset: Offset,
@@ -176,12 +195,9 @@ impl Source {
             }
             for file in &view.files {
                 let schema_id = file.meta().schema_id;
-                let projection = self.projection(schema_id)?;
                 for block in file.blocks_from(taken.next) {
-                    let message = file
-                        .project(block, projection, taken.next)
-                        .map_err(ReadError::Segment)?;
-                    if !taken.take(schema_id, message) {
+                    let block = Block::File(file, block);
+                    if !self.take(schema_id, block, &mut taken)? {
                         return Ok(taken);
                     }
                 }
@@ -191,13 +207,11 @@ impl Source {
         let Some(view) = blocks else {
             return Ok(taken);
         };
-        let projection = self.projection(self.format.schema_id)?;
-        for block in &view.blocks {
+        for (block, format) in view.blocks.iter().zip(&view.formats) {
             if block.layout().end_offset() <= taken.next {
                 continue;
             }
-            let message = block.project(projection, taken.next)?;
-            if !taken.take(self.format.schema_id, message) {
+            if !self.take(format.schema_id, Block::Memory(block), &mut taken)? {
                 return Ok(taken);
             }
         }
@@ -242,21 +256,49 @@ impl Source {
         share: Share,
     ) -> Result<Taken, SourceError> {
         let mut taken = Taken::new(first, share);
+        let Some(format) = &self.format else {
+            return Ok(taken);
+        };
         let range = OffsetRange {
             first,
             end: committed.end.max(first),
         };
         let index = self.partition.id.index;
-        let built = build::build(&self.format, index, range, first, &committed.batches)?;
-        let projection = self.projection(self.format.schema_id)?;
+        let built = build::build(format, index, range, first, &committed.batches)?;
+        taken.looked.bytes += committed
+            .batches
+            .iter()
+            .map(|b| b.len() as u64)
+            .sum::<u64>();
         for block in &built.blocks {
-            let message = block.project(projection, first)?;
-            if !taken.take(self.format.schema_id, message) {
+            if !self.take(format.schema_id, Block::Memory(block), &mut taken)? {
                 return Ok(taken);
             }
         }
         taken.next = built.end;
         Ok(taken)
+    }
+
+    /// Takes what is wanted of a block; false if there is no room for it, enough was looked at, or the
+    /// table has changed since: the next request knows the newer columns.
+    fn take(
+        &self,
+        schema_id: i32,
+        block: Block<'_>,
+        taken: &mut Taken,
+    ) -> Result<bool, SourceError> {
+        if self.columns.is_newer(schema_id) {
+            return Ok(false);
+        }
+        let projection = self.projection(schema_id)?;
+        let message = match &self.filter {
+            None => block.project(projection, taken.next)?,
+            Some(_) if taken.has_looked_enough() => return Ok(false),
+            Some(filter) => {
+                filter.project(schema_id, block, projection, taken.next, &mut taken.looked)?
+            }
+        };
+        Ok(taken.take(schema_id, message))
     }
 
     fn projection(&self, schema_id: i32) -> Result<&Projection, SourceError> {
@@ -273,6 +315,7 @@ struct Taken {
     bytes: u64,
     /// Everything below is answered for.
     next: Offset,
+    looked: Looked,
 }
 
 impl Taken {
@@ -282,7 +325,12 @@ impl Taken {
             messages: Vec::new(),
             bytes: 0,
             next,
+            looked: Looked::default(),
         }
+    }
+
+    fn has_looked_enough(&self) -> bool {
+        self.looked.blocks() > 0 && self.looked.bytes >= self.share.look_bytes
     }
 
     /// Takes the next message; false if there is no room for it.
@@ -309,6 +357,7 @@ impl Taken {
             runs: Vec::new(),
             bytes: self.bytes,
             row_count: 0,
+            looked: self.looked,
         };
         for (schema_id, message) in self.messages {
             found.row_count += message.rows;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use tidelog_coordinator::cluster::Topic;
-use tidelog_coordinator::cluster::settings::TableMode;
 use tidelog_protocol_ext::StrBytes;
 use tidelog_protocol_ext::ext::tier_status::{
     ACTION_STATUS, ACTION_TIER_NOW, TierPartitionStatus, TierStatusRequest, TierStatusResponse,
@@ -80,14 +79,9 @@ fn named(ctx: &Context, view: &View, asked: TierTopic, action: i8) -> TierTopicS
 
 fn described(ctx: &Context, view: &View, topic: &Arc<Topic>, action: i8) -> TierTopicStatus {
     let settings = view.topic_settings(topic);
-    let mode = match settings.table.mode {
-        TableMode::Disabled => "disabled",
-        TableMode::KeyValue => "key_value",
-        TableMode::Inline { .. } => "inline",
-    };
     let status = TierTopicStatus {
         name: Some(StrBytes::from_string(topic.name.clone())),
-        mode: StrBytes::from_static_str(mode),
+        mode: StrBytes::from_string(settings.table.mode.to_string()),
         ..unknown(topic.id)
     };
     match ctx.broker.lake().topic(topic, &settings) {

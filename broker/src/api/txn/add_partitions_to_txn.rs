@@ -1,6 +1,6 @@
 //! AddPartitionsToTxn (key 24): partitions are about to be written in a transaction.
 //!
-//! Clients send versions 0–3, for one transaction: if one partition is unknown nothing is added, and
+//! Clients send versions 0–3, for one transaction: if one partition is refused nothing is added, and
 //! the others are OPERATION_NOT_ATTEMPTED. Versions 4 and 5 are between Kafka's brokers, for several
 //! transactions, which may only be asked about (KIP-890).
 
@@ -20,6 +20,8 @@ use tidelog_protocol_ext::{ErrorCode, StrBytes};
 
 use super::{Told, code, code_of, producer};
 use crate::api::context::{Context, Outcome};
+use crate::api::data::target::{PartitionError, check_no_view};
+use crate::api::error::Coded;
 
 /// First version with a list of transactions.
 const BATCHED_FROM: i16 = 4;
@@ -58,12 +60,10 @@ async fn one(
     transaction: AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let partitions = partitions(&transaction.topics);
-    let unknown = unknown(ctx, &partitions);
-    if unknown.contains(&true) {
-        let codes = unknown.into_iter().map(|unknown| match unknown {
-            true => ErrorCode::UnknownTopicOrPartition,
-            false => ErrorCode::OperationNotAttempted,
-        });
+    let refused = refused(ctx, &partitions);
+    if refused.iter().any(Option::is_some) {
+        let codes = refused.into_iter();
+        let codes = codes.map(|code| code.unwrap_or(ErrorCode::OperationNotAttempted));
         return answer(&partitions, codes);
     }
     let told = Told {
@@ -112,17 +112,18 @@ fn partitions(topics: &[AddPartitionsToTxnTopic]) -> Vec<TopicPartition> {
     named.collect()
 }
 
-/// Which of the partitions do not exist.
-fn unknown(ctx: &Context, partitions: &[TopicPartition]) -> Vec<bool> {
+/// Why partitions can be in no transaction: they do not exist, or take no records.
+fn refused(ctx: &Context, partitions: &[TopicPartition]) -> Vec<Option<ErrorCode>> {
     let view = ctx.broker.cluster().view();
-    let unknown = partitions.iter().map(|wanted| {
-        let known = view
-            .image
-            .topic(&wanted.topic)
-            .map_or(0, |topic| topic.partitions);
-        !(0..known).contains(&wanted.partition)
+    let refused = partitions.iter().map(|wanted| {
+        let topic = view.image.topic(&wanted.topic);
+        let topic = topic.filter(|topic| (0..topic.partitions).contains(&wanted.partition));
+        let checked = topic
+            .ok_or(PartitionError::Unknown)
+            .and_then(|topic| check_no_view(&view.image, topic));
+        checked.err().map(|error| error.code())
     });
-    unknown.collect()
+    refused.collect()
 }
 
 fn answer(

@@ -13,20 +13,20 @@ use std::time::Duration;
 use futures::FutureExt;
 use iceberg::{NamespaceIdent, TableIdent};
 use tidelog_coordinator::cluster::Topic;
-use tidelog_coordinator::cluster::settings::{TableMode, TopicSettings};
+use tidelog_coordinator::cluster::settings::TopicSettings;
 use tidelog_tiering::catalog::{Change, PointerError, PointerStore};
 use tidelog_tiering::commit::CommitError;
 use tidelog_tiering::{
     CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Suspension, TierState,
     Tierer, TopicIdentity, ValueLayout,
 };
-use tidelog_typed::{RowSchema, TableSchema};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::source::LogRows;
 use super::state::{Standing, TopicLake};
 use super::{Shared, table_of};
+use crate::jobs::rows::format::{BadFormat, Format};
 
 /// Pointers that remember which topics have had a table; see [`Mover::open`].
 pub const MEMORY_PREFIX: &str = "lake/";
@@ -43,8 +43,8 @@ const RETRY_MS_MAX: i64 = 60_000;
 /// Why rows did not move. All are tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    #[error("tidelog.table.schema cannot be used: {0}")]
-    Schema(#[from] tidelog_typed::SchemaError),
+    #[error("the topic's columns cannot be used: {0}")]
+    Format(#[from] BadFormat),
     #[error(
         "table {0} is gone from the catalog; to make it anew from what the log still has, set \
          tidelog.lake.enable to false and then to true"
@@ -69,8 +69,7 @@ pub enum Stopped {
 /// The table of a topic and how its records become rows.
 struct Open {
     tierer: Tierer,
-    rows: RowSchema,
-    mode: TableMode,
+    format: Arc<Format>,
     table: TableIdent,
 }
 
@@ -163,12 +162,13 @@ impl Mover {
     async fn work(&mut self, topic: &Topic, settings: &TopicSettings) -> Result<(), Stopped> {
         // Never closed; bounds the memory of encoders.
         let _permit = self.shared.passes.acquire().await.ok();
-        if self
-            .open
-            .as_ref()
-            .is_none_or(|open| open.mode != settings.table.mode)
-        {
-            self.open = Some(self.open(topic, &settings.table.mode).await?);
+        let format = match self.shared.rows.format(topic, &settings.table) {
+            Err(BadFormat::Undecided) => return Ok(()),
+            format => format?,
+        };
+        let is_open = |open: &Open| Arc::ptr_eq(&open.format, &format);
+        if !self.open.as_ref().is_some_and(is_open) {
+            self.open = Some(self.open(topic, format).await?);
         }
         let Some(open) = &self.open else {
             return Ok(());
@@ -228,7 +228,11 @@ impl Mover {
         open: &Open,
         bounds: &BTreeMap<i32, LogBounds>,
     ) -> Result<PassReport, PassError> {
-        let mut rows = LogRows::new(Arc::clone(&self.shared.log), topic.id, open.rows.clone());
+        let mut rows = LogRows::new(
+            Arc::clone(&self.shared.log),
+            topic.id,
+            open.format.schema.clone(),
+        );
         let report = Box::pin(open.tierer.pass(&mut rows, bounds)).await?;
         self.lake.set_mark(report.mark.clone());
         if report.moved.is_empty() {
@@ -283,9 +287,9 @@ impl Mover {
     ///
     /// That it had one is remembered under [`MEMORY_PREFIX`]: a table that somebody dropped is not
     /// made anew behind their back, with rows missing that the log no longer has.
-    async fn open(&self, topic: &Topic, mode: &TableMode) -> Result<Open, Stopped> {
-        let rows = row_schema(mode)?;
-        let layout = rows
+    async fn open(&self, topic: &Topic, format: Arc<Format>) -> Result<Open, Stopped> {
+        let layout = format
+            .schema
             .value_arrow()
             .map_or(ValueLayout::KeyValue, ValueLayout::Typed);
         let (namespace, name) = table_of(topic);
@@ -321,20 +325,10 @@ impl Mover {
         }
         Ok(Open {
             tierer,
-            rows,
-            mode: mode.clone(),
+            format,
             table,
         })
     }
-}
-
-/// How records of a topic of this mode become rows.
-fn row_schema(mode: &TableMode) -> Result<RowSchema, tidelog_typed::SchemaError> {
-    Ok(match mode {
-        TableMode::Inline { schema } => RowSchema::typed(TableSchema::parse(schema)?),
-        // Topics that are no tables have no task.
-        TableMode::KeyValue | TableMode::Disabled => RowSchema::key_value(),
-    })
 }
 
 fn millis(ms: i64) -> Duration {

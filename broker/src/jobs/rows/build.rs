@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidelog_records::BatchHeader;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{EncodeError, EncodedBlock, ProjectError, Projection};
-use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, decode_batches};
+use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, Wanted, decode_batches};
 
 use super::format::Format;
 
@@ -43,6 +43,8 @@ pub struct Built {
     pub undecodable: u64,
     /// Offset of the first record that is no row, and why.
     pub first_undecodable: Option<(Offset, String)>,
+    /// What the table has to learn before the record at `end` can be a row.
+    pub wanted: Option<Wanted>,
 }
 
 /// Builds the rows of `range` out of `batches`; the first block answers for offsets from `base` on,
@@ -87,6 +89,10 @@ pub fn build(
             let block = EncodedBlock::encode(shape, &some.rows, base, built.end, codec)?;
             built.blocks.push(block);
             base = built.end;
+        }
+        if some.wanted.is_some() {
+            built.wanted = some.wanted;
+            break;
         }
     }
     Ok(built)

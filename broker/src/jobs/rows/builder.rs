@@ -17,12 +17,14 @@ use std::time::Duration;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{EncodedBlock, RowsMeta, RowsWriter, WriteError};
 use tidelog_storage::segment::FileId;
-use tidelog_storage::{InstallError, ReadEnd, ReadError, Standing, Store};
-use tidelog_typed::OffsetRange;
+use tidelog_storage::{InstallError, Partition, ReadEnd, ReadError, Standing, Store};
+use tidelog_typed::{OffsetRange, Wanted};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
+use uuid::Uuid;
 
+use super::binder::BindError;
 use super::build::{self, BuildError, Built};
 use super::format::Format;
 use super::live::{LiveBlock, LiveRows};
@@ -68,6 +70,8 @@ enum StepError {
     Install(#[from] InstallError),
     #[error("nothing to read at offset {0} below the stable end")]
     Hole(Offset),
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }
 
 impl StepError {
@@ -186,15 +190,24 @@ impl Builder {
     /// Builds blocks of the next records.
     async fn build(&mut self) -> Result<(), StepError> {
         let partition = Arc::clone(&self.live.partition);
+        let index = partition.id.index;
         let marks = partition.marks();
         let base = self.live.end();
         let first = base.max(marks.log_start);
         let started_ms = self.broker.now_ms();
+        let binder = self.broker.rows().binder();
+        if let Err(error) = binder.refresh(&self.broker, &partition).await {
+            debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
+        }
+        let formats = self.live.formats();
+        let Some(format) = formats.current().cloned() else {
+            return Ok(self.found(&partition, first).await?);
+        };
         let permit = self.broker.rows().permit().await;
         let plan = partition.plan_read_to(ReadEnd::StableEnd, first, STEP_BYTES, true)?;
         let pieces = self.broker.log().load(plan).await?;
         let committed = partition.committed(first, pieces)?;
-        let format = self.live.format();
+        let making = Arc::clone(&format);
         let built = run_blocking(move || -> Result<Option<Built>, BuildError> {
             let range = OffsetRange {
                 first,
@@ -203,25 +216,70 @@ impl Builder {
             if range.end <= first {
                 return Ok(None);
             }
-            build::build(&format, partition.id.index, range, base, &committed.batches).map(Some)
+            build::build(&making, index, range, base, &committed.batches).map(Some)
         });
         let built = built.await?.ok_or(StepError::Hole(first))?;
         drop(permit);
         self.count(&built);
         let end = built.end;
-        let blocks = built.blocks.into_iter().map(|block| self.charged(block));
+        let charged = |block| self.charged(block, &format);
+        let blocks = built.blocks.into_iter().map(charged);
         let blocks: Vec<_> = blocks.collect();
         self.is_pressed = blocks.iter().any(|live| live.charge.is_none());
         self.set_holding(true);
         self.live.push(blocks, end);
         // Whatever is behind now came after the look at the marks.
         self.live.set_behind(Some(started_ms));
+        match built.wanted {
+            Some(wanted) => Ok(self.teach(&partition, end, wanted).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the columns found out, which nobody knows yet.
+    async fn found(&self, partition: &Partition, first: Offset) -> Result<(), BindError> {
+        let binder = self.broker.rows().binder();
+        binder.found(&self.broker, partition, first).await?;
+        self.take_formats();
         Ok(())
     }
 
-    fn charged(&self, block: EncodedBlock) -> LiveBlock {
+    /// Lets the table learn what its record at `offset` takes.
+    async fn teach(
+        &self,
+        partition: &Partition,
+        offset: Offset,
+        wanted: Wanted,
+    ) -> Result<(), BindError> {
+        let binder = self.broker.rows().binder();
+        binder
+            .teach(&self.broker, partition, offset, wanted)
+            .await?;
+        self.take_formats();
+        Ok(())
+    }
+
+    /// Goes on with the columns of this moment; whoever follows the image sets them too, later.
+    fn take_formats(&self) {
+        let view = self.broker.cluster().view();
+        let topic = Uuid::from_bytes(self.live.partition.id.topic.0);
+        let topic = view.image.topic_by_id(topic);
+        let formats = topic.map(|topic| {
+            let settings = view.topic_settings(topic);
+            self.broker.rows().formats(topic, &settings.table)
+        });
+        if let Some(Ok(formats)) = formats {
+            self.live.set_formats(formats);
+        }
+    }
+
+    fn charged(&self, block: EncodedBlock, format: &Arc<Format>) -> LiveBlock {
         let charge = self.broker.ledger().try_reserve(block.size_bytes());
-        LiveBlock { block, charge }
+        LiveBlock {
+            block,
+            format: Arc::clone(format),
+            charge,
+        }
     }
 
     fn count(&self, built: &Built) {
@@ -236,33 +294,35 @@ impl Builder {
 
     async fn merge_small(&self) -> Result<(), StepError> {
         let small = self.live.small_tail();
-        if small.len() < SMALL_BLOCKS_MAX {
+        let Some(small) = small.filter(|small| small.blocks.len() >= SMALL_BLOCKS_MAX) else {
             return Ok(());
-        }
-        let (count, format) = (small.len(), self.live.format());
+        };
+        let (count, format) = (small.blocks.len(), Arc::clone(&small.format));
         let _permit = self.broker.rows().permit().await;
-        let merged = run_blocking(move || build::merge(&format, &small)).await?;
-        let merged = merged.into_iter().map(|block| self.charged(block));
+        let merged = run_blocking(move || build::merge(&small.format, &small.blocks)).await?;
+        let merged = merged.into_iter().map(|block| self.charged(block, &format));
         self.live.replace_newest(count, merged.collect());
         Ok(())
     }
 
-    /// Writes all blocks into a file and has the manifest name it.
+    /// Writes the oldest blocks, as far as they are of one schema, into a file and has the manifest
+    /// name it.
     async fn write_file(&mut self) -> Result<(), StepError> {
-        let blocks = self.live.blocks();
-        let end = self.live.end();
+        let Some(oldest) = self.live.oldest() else {
+            return Ok(());
+        };
         let from = self.live.partition.rows_to();
-        let (partition, format) = (Arc::clone(&self.live.partition), self.live.format());
+        let partition = Arc::clone(&self.live.partition);
         let store = Arc::clone(self.broker.log().engine().store());
         let permit = self.broker.rows().permit().await;
         let written = run_blocking(move || -> Result<RowsMeta, StepError> {
-            let merged = build::merge(&format, &blocks)?;
+            let merged = build::merge(&oldest.format, &oldest.blocks)?;
             let id = partition.id;
-            let mut writer = start_file(&store, id, &format, from)?;
+            let mut writer = start_file(&store, id, &oldest.format, from)?;
             for block in &merged {
                 writer.push(block)?;
             }
-            Ok(writer.finish(end)?)
+            Ok(writer.finish(oldest.end)?)
         });
         let meta = written.await?;
         let rows_to = meta.end_offset;

@@ -18,7 +18,7 @@ use tidelog_storage::rows::EncodedBlock;
 use tokio::time::Instant;
 
 use super::build::is_small;
-use super::format::Format;
+use super::format::{Format, Formats};
 use crate::server::ledger::Charge;
 
 /// Most blocks one look hands out.
@@ -27,6 +27,7 @@ const BLOCKS_MAX: usize = 256;
 /// A block and the memory it is charged for; without a charge where the budget was spent.
 pub struct LiveBlock {
     pub block: EncodedBlock,
+    pub format: Arc<Format>,
     pub charge: Option<Charge>,
 }
 
@@ -37,7 +38,7 @@ pub struct LiveRows {
 }
 
 struct State {
-    format: Arc<Format>,
+    formats: Arc<Formats>,
     blocks: VecDeque<LiveBlock>,
     end: Offset,
     bytes: usize,
@@ -53,7 +54,17 @@ struct State {
 pub struct LiveView {
     /// Those that answer for the offset asked for and later ones, without a gap.
     pub blocks: Vec<EncodedBlock>,
+    /// How each of them was made.
+    pub formats: Vec<Arc<Format>>,
     /// Next offset after those answered for.
+    pub end: Offset,
+}
+
+/// Neighbours of one format.
+pub struct Alike {
+    pub format: Arc<Format>,
+    pub blocks: Vec<EncodedBlock>,
+    /// Next offset after those answered for by them.
     pub end: Offset,
 }
 
@@ -66,9 +77,9 @@ pub struct Lag {
 
 impl LiveRows {
     /// Goes on where the partition's rows files end.
-    pub fn new(partition: Arc<Partition>, format: Arc<Format>) -> Self {
+    pub fn new(partition: Arc<Partition>, formats: Arc<Formats>) -> Self {
         let state = State {
-            format,
+            formats,
             end: partition.rows_to(),
             blocks: VecDeque::new(),
             bytes: 0,
@@ -82,13 +93,13 @@ impl LiveRows {
         }
     }
 
-    pub fn format(&self) -> Arc<Format> {
-        Arc::clone(&self.state.lock().format)
+    pub fn formats(&self) -> Arc<Formats> {
+        Arc::clone(&self.state.lock().formats)
     }
 
-    /// Later blocks are made so.
-    pub fn set_format(&self, format: Arc<Format>) {
-        self.state.lock().format = format;
+    /// Later blocks are made by the newest of these.
+    pub fn set_formats(&self, formats: Arc<Formats>) {
+        self.state.lock().formats = formats;
     }
 
     /// Next offset after those that rows or files answer for.
@@ -120,16 +131,19 @@ impl LiveRows {
         let first = state
             .blocks
             .partition_point(|live| live.block.layout().end_offset() <= offset);
-        let rest = state.blocks.range(first..);
-        let blocks: Vec<_> = rest
-            .take(BLOCKS_MAX)
-            .map(|live| live.block.clone())
-            .collect();
+        let rest = state.blocks.range(first..).take(BLOCKS_MAX);
+        let (blocks, formats): (Vec<_>, Vec<_>) = rest
+            .map(|live| (live.block.clone(), Arc::clone(&live.format)))
+            .unzip();
         let end = match blocks.last() {
             Some(last) if first + blocks.len() < state.blocks.len() => last.layout().end_offset(),
             _ => state.end,
         };
-        LiveView { blocks, end }
+        LiveView {
+            blocks,
+            formats,
+            end,
+        }
     }
 
     /// Adds what was built; everything below `end` is answered for now.
@@ -145,22 +159,49 @@ impl LiveRows {
         self.partition.announce();
     }
 
-    /// The small blocks at the end.
-    pub fn small_tail(&self) -> Vec<EncodedBlock> {
+    /// The small blocks at the end, as far as they are of one format.
+    pub fn small_tail(&self) -> Option<Alike> {
         let state = self.state.lock();
-        let newest_first = state.blocks.iter().rev().map(|live| &live.block);
-        let mut tail: Vec<_> = newest_first
-            .take_while(|block| is_small(block))
-            .cloned()
+        let format = Arc::clone(&state.blocks.back()?.format);
+        let newest_first = state.blocks.iter().rev();
+        let mut blocks: Vec<_> = newest_first
+            .take_while(|live| Arc::ptr_eq(&live.format, &format) && is_small(&live.block))
+            .map(|live| live.block.clone())
             .collect();
-        tail.reverse();
-        tail
+        blocks.reverse();
+        let end = state.end;
+        Some(Alike {
+            format,
+            blocks,
+            end,
+        })
     }
 
     /// Every block.
     pub fn blocks(&self) -> Vec<EncodedBlock> {
         let state = self.state.lock();
         state.blocks.iter().map(|live| live.block.clone()).collect()
+    }
+
+    /// The oldest blocks, as far as they are of one format; `None` without blocks.
+    pub fn oldest(&self) -> Option<Alike> {
+        let state = self.state.lock();
+        let format = Arc::clone(&state.blocks.front()?.format);
+        let blocks: Vec<_> = state
+            .blocks
+            .iter()
+            .take_while(|live| Arc::ptr_eq(&live.format, &format))
+            .map(|live| live.block.clone())
+            .collect();
+        let end = match blocks.last() {
+            Some(last) if blocks.len() < state.blocks.len() => last.layout().end_offset(),
+            _ => state.end,
+        };
+        Some(Alike {
+            format,
+            blocks,
+            end,
+        })
     }
 
     /// Puts `merged` in the place of the newest `count` blocks, which hold the same rows.

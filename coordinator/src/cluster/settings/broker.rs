@@ -1,9 +1,12 @@
 //! The broker's own settings: rows supplied by the broker, and the broker-level names of topic settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
 use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
+
+/// Longest name that is kept of a setting nobody here knows.
+const FOREIGN_NAME_BYTES_MAX: usize = 255;
 
 /// One broker setting, as the broker process knows it.
 #[derive(Debug, Clone)]
@@ -30,12 +33,7 @@ impl BrokerSetting {
     }
 
     fn check(&self, value: &str) -> Result<(), ConfigError> {
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(ConfigError::TooLong {
-                name: self.name.into(),
-                bytes: value.len(),
-            });
-        }
+        check_length(self.name, value)?;
         let shown = if self.sensitive { "[hidden]" } else { value };
         self.kind
             .check(value)
@@ -45,9 +43,14 @@ impl BrokerSetting {
 
 /// All broker settings by name: the broker's rows plus `log.retention.ms` and its like, which stand
 /// behind topic settings.
+///
+/// Other names may be set while the broker runs, as in Kafka, whose plug-ins read them. Nobody does
+/// here; they are kept, and shown without their values, which may be secret.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
     rows: BTreeMap<&'static str, BrokerSetting>,
+    /// Names without a row that cannot be set while the broker runs.
+    fixed: BTreeSet<&'static str>,
 }
 
 impl BrokerSettings {
@@ -55,7 +58,17 @@ impl BrokerSettings {
     pub fn new(own: impl IntoIterator<Item = BrokerSetting>) -> Self {
         let mut rows: BTreeMap<_, _> = topic_defaults().map(|row| (row.name, row)).collect();
         rows.extend(own.into_iter().map(|row| (row.name, row)));
-        BrokerSettings { rows }
+        BrokerSettings {
+            rows,
+            fixed: BTreeSet::new(),
+        }
+    }
+
+    /// The same, where names that are no rows are known to be fixed at start.
+    #[must_use]
+    pub fn with_fixed(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.fixed = names.into_iter().collect();
+        self
     }
 
     /// Takes one line of the broker's file or one `--set` flag.
@@ -84,11 +97,25 @@ impl BrokerSettings {
 
     /// Checks a value set while the broker runs.
     pub(crate) fn check_dynamic(&self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let row = self.known(name)?;
-        if row.read_only {
-            return Err(ConfigError::ReadOnly { name: name.into() });
+        match self.get(name) {
+            Some(row) if row.read_only => Err(ConfigError::ReadOnly { name: name.into() }),
+            Some(row) => row.check(value),
+            None if self.fixed.contains(name) => Err(ConfigError::ReadOnly { name: name.into() }),
+            None if !(1..=FOREIGN_NAME_BYTES_MAX).contains(&name.len()) => {
+                self.known(name).map(|_| ())
+            }
+            None => check_length(name, value),
         }
-        row.check(value)
+    }
+}
+
+fn check_length(name: &str, value: &str) -> Result<(), ConfigError> {
+    match value.len() {
+        ..=VALUE_BYTES_MAX => Ok(()),
+        bytes => Err(ConfigError::TooLong {
+            name: name.into(),
+            bytes,
+        }),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum ConfigType {
     List,
     /// Text whose value is never shown.
     Password,
+    /// Of a setting nobody here knows.
+    Unknown,
 }
 
 /// The values a setting accepts. Ranges include both ends.

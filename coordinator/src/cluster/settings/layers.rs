@@ -1,8 +1,10 @@
 //! Where values are found: topic, run-time broker, run-time default, static broker, default.
 
+use std::collections::BTreeSet;
+
 use super::broker::{BrokerSetting, BrokerSettings};
 use super::entry::{ConfigEntry, ConfigSource, Synonym};
-use super::kind::parse_bool;
+use super::kind::{ConfigType, parse_bool};
 use super::named::NamedConfig;
 use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
 use super::{ConfigError, Overrides};
@@ -96,13 +98,21 @@ impl<'a> Layers<'a> {
             .collect()
     }
 
-    /// This broker's settings as DescribeConfigs shows them, in name order.
+    /// This broker's settings as DescribeConfigs shows them, in name order; then those that nobody here
+    /// knows and somebody set.
     pub fn describe_broker(&self, keys: Option<&[String]>) -> Vec<ConfigEntry> {
-        self.settings
-            .iter()
-            .filter(|row| wanted(keys, row.name))
-            .map(|row| self.broker_entry(row))
-            .collect()
+        let rows = self.settings.iter().filter(|row| wanted(keys, row.name));
+        let known = rows.map(|row| self.broker_entry(row));
+        let set: BTreeSet<&String> = [self.broker, self.cluster]
+            .into_iter()
+            .flatten()
+            .flat_map(Overrides::keys)
+            .collect();
+        let foreign = set
+            .into_iter()
+            .filter(|name| self.settings.get(name).is_none() && wanted(keys, name))
+            .map(|name| self.foreign_entry(name));
+        known.chain(foreign).collect()
     }
 
     /// What was set at run time for all brokers, and nothing else: the broker resource with the
@@ -112,14 +122,14 @@ impl<'a> Layers<'a> {
             .cluster
             .into_iter()
             .flat_map(|overrides| overrides.keys());
+        let layers = Layers {
+            broker: None,
+            ..*self
+        };
         set.filter(|name| wanted(keys, name))
-            .filter_map(|name| self.settings.get(name))
-            .map(|row| {
-                Layers {
-                    broker: None,
-                    ..*self
-                }
-                .broker_entry(row)
+            .map(|name| match self.settings.get(name) {
+                Some(row) => layers.broker_entry(row),
+                None => layers.foreign_entry(name),
             })
             .collect()
     }
@@ -240,6 +250,32 @@ impl<'a> Layers<'a> {
                 .collect(),
             config_type: row.config_type(),
             doc: row.doc,
+        }
+    }
+
+    /// A setting nobody here knows: its value may be a secret of whoever set it.
+    fn foreign_entry(&self, name: &str) -> ConfigEntry {
+        let set = BROKER_SOURCES
+            .into_iter()
+            .filter(|source| self.at(*source, name).is_some());
+        let synonyms: Vec<_> = set
+            .map(|source| Synonym {
+                name: name.into(),
+                value: None,
+                source,
+            })
+            .collect();
+        ConfigEntry {
+            name: name.into(),
+            value: None,
+            source: synonyms
+                .first()
+                .map_or(ConfigSource::Default, |nearest| nearest.source),
+            read_only: true,
+            sensitive: true,
+            synonyms,
+            config_type: ConfigType::Unknown,
+            doc: "Not known to this broker, which keeps it for whoever set it.",
         }
     }
 

@@ -18,11 +18,13 @@ mod broker;
 mod entry;
 mod kind;
 mod layers;
+mod mode;
 mod named;
 mod table;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -30,17 +32,20 @@ pub use broker::{BrokerSetting, BrokerSettings};
 pub use entry::{ConfigEntry, ConfigSource, Synonym};
 pub use kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
 pub use layers::Layers;
+pub use mode::{LatestSchema, TableMode};
 pub use named::{NamedConfig, RESOURCE_NAME_BYTES_MAX};
 pub use table::{BrokerName, Effect, TOPIC_CONFIGS, TopicConfig};
 pub use topic::{
     CleanupPolicy, Compression, KeyScope, LakeSettings, Partitioner, TableCodec, TableKey,
-    TableMode, TableSettings, TimestampType, TopicSettings,
+    TableSettings, TimestampType, TopicSettings,
 };
+pub use view::ViewSettings;
 
 pub(crate) use kind::list_items;
 pub(crate) use named::check_named;
 pub(crate) use table::{TABLE_KEY, TABLE_KEY_SCOPE};
 pub(crate) use topic::{check_topic, known};
+pub(crate) use view::check_unchanged;
 
 /// Values set for one topic or broker: setting name → text as given.
 pub type Overrides = BTreeMap<String, String>;

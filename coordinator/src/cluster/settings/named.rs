@@ -22,6 +22,30 @@ pub struct NamedConfig {
     pub doc: &'static str,
 }
 
+/// Broker settings of consumer groups begin so.
+const CONSUMER_GROUPS: &str = "group.consumer.";
+
+impl NamedConfig {
+    /// The least and the greatest value that the broker allows, if it has settings that say so:
+    /// `group.consumer.min.…` and `group.consumer.max.…` for `group.consumer.…`.
+    fn bounds(&self, layers: &Layers<'_>) -> Option<(i64, i64)> {
+        let rest = self.broker_name?.strip_prefix(CONSUMER_GROUPS)?;
+        let bound = |which| {
+            let value = layers.broker_value(&format!("{CONSUMER_GROUPS}{which}.{rest}"));
+            value.ok()?.trim().parse().ok()
+        };
+        Some((bound("min")?, bound("max")?))
+    }
+
+    /// The number that `set` holds for this, within what the broker allows by now: it may allow less
+    /// than when the number was set.
+    pub fn own_number(&self, set: &Overrides, layers: &Layers<'_>) -> Option<i64> {
+        let number: i64 = set.get(self.name)?.trim().parse().ok()?;
+        let bounds = self.bounds(layers);
+        Some(bounds.map_or(number, |(min, max)| number.min(max).max(min)))
+    }
+}
+
 impl NamedResource {
     /// Every setting this kind of resource has.
     pub fn configs(&self) -> &'static [NamedConfig] {
@@ -54,7 +78,7 @@ pub(crate) fn check_named(
 ) -> Result<(), ConfigError> {
     for (name, value) in overrides {
         if old.get(name) != Some(value) {
-            check_one(resource.known(name)?, value)?;
+            check_one(resource.known(name)?, value, layers)?;
         }
     }
     let number = |name: &str| {
@@ -87,19 +111,30 @@ const SESSIONS: [(&str, &str); 3] = [
     ),
 ];
 
-fn check_one(config: &NamedConfig, value: &str) -> Result<(), ConfigError> {
+fn check_one(config: &NamedConfig, value: &str, layers: &Layers<'_>) -> Result<(), ConfigError> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(ConfigError::TooLong {
             name: config.name.into(),
             bytes: value.len(),
         });
     }
-    let checked = config.kind.check(value);
+    let checked = config
+        .kind
+        .check(value)
+        .and_then(|()| match config.bounds(layers) {
+            Some((min, max)) => Kind::Long { min, max }.check(value),
+            None => Ok(()),
+        });
     checked.map_err(|reason| ConfigError::invalid(config.name, value, reason))
 }
 
 const fn between(min: i32, max: i32) -> Kind {
     Kind::Int { min, max }
+}
+
+/// Of settings whose bounds are the broker's.
+const fn positive() -> Kind {
+    between(1, i32::MAX)
 }
 
 const fn any_list() -> Kind {
@@ -158,10 +193,12 @@ macro_rules! named_configs {
 
 named_configs! {
     GROUP_CONFIGS {
-        "consumer.session.timeout.ms", between(45_000, 60_000), "45000", Some("group.consumer.session.timeout.ms"),
-            "Kept for tools; no effect here: all groups follow the broker's group.consumer.session.timeout.ms.";
-        "consumer.heartbeat.interval.ms", between(5_000, 15_000), "5000", Some("group.consumer.heartbeat.interval.ms"),
-            "Kept for tools; no effect here: all groups follow the broker's group.consumer.heartbeat.interval.ms.";
+        "consumer.session.timeout.ms", positive(), "45000", Some("group.consumer.session.timeout.ms"),
+            "How long a member of the new protocol (KIP-848) may be silent, in milliseconds. Within \
+             group.consumer.min.session.timeout.ms and group.consumer.max.session.timeout.ms.";
+        "consumer.heartbeat.interval.ms", positive(), "5000", Some("group.consumer.heartbeat.interval.ms"),
+            "How often such a member is told to send heartbeats, in milliseconds. Within \
+             group.consumer.min.heartbeat.interval.ms and group.consumer.max.heartbeat.interval.ms.";
         "consumer.assignment.interval.ms", between(0, 15_000), "1000", Some("group.consumer.assignment.interval.ms"),
             "Kept for tools; no effect here: an assignment is made as soon as it is needed.";
         "share.session.timeout.ms", between(45_000, 60_000), "45000", Some("group.share.session.timeout.ms"),

@@ -4,7 +4,9 @@
 //! tools without protecting anyone. Their documentation says so.
 
 use super::kind::Kind;
-use super::topic::{check_mode, check_schema, check_table_key, check_throttled};
+use super::mode::check_mode;
+use super::topic::{check_schema, check_table_key, check_throttled};
+use super::view::check_source;
 
 /// Whether the system acts on a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,9 +171,13 @@ topic_configs! {
          replicas than there are, as in Kafka.";
 
     TABLE_MODE: "tidelog.table.mode", Kind::Text(check_mode), "disabled",
-        [at_start("tidelog.table.mode.default", Kind::Choice(&["disabled", "key_value"]))], Honoured,
+        [at_start("tidelog.table.mode.default", Kind::Choice(&["disabled", "key_value", "auto"]))], Honoured,
         "How records become columns. disabled: they do not. key_value: key and value as bytes. \
-         inline: values are JSON described by tidelog.table.schema.";
+         inline: values are JSON described by tidelog.table.schema. inferred: values are JSON, and the \
+         first thousand records or five seconds say what the columns are. auto: as inferred if those are JSON \
+         objects, else as key_value. value_schema_id_prefix: values begin with the id of their schema in the \
+         schema registry, as its serializers write them. value_schema_latest[:subject=NAME,protobuf_name=NAME]: \
+         bare values of the newest schema of a subject, by default the topic's name and -value.";
     TABLE_SCHEMA: "tidelog.table.schema", Kind::Text(check_schema), "",
         [], Honoured,
         "The schema of the values as a JSON object. Needed by tidelog.table.mode=inline, and refused \
@@ -205,6 +211,23 @@ topic_configs! {
         [same("tidelog.lake.retention.budget.bytes")], Honoured,
         "How many bytes each partition keeps beyond its retention while they are not in the Iceberg table \
          yet. Beyond that, records go that never come to the table; they are counted.";
+
+    VIEW_OF: "tidelog.view.of", Kind::Text(check_source), "",
+        [], Honoured,
+        "Makes the topic a view: a read-only image of the records of the topic named here, with the offsets they \
+         have there. Values are the row as JSON. The topic named must be a table, and it keeps the records: \
+         retention and compaction are its own. Chosen when the topic is created.";
+    VIEW_COLUMNS: "tidelog.view.columns", list(&[], 0), "",
+        [], Honoured,
+        "Which columns the values of a view show, by dotted names joined by commas. Empty: every column of the \
+         table's values. Chosen when the topic is created.";
+    VIEW_FILTER: "tidelog.view.filter", Kind::Text(|_| Ok(())), "",
+        [], Honoured,
+        "Which rows a view shows, such as amount > 100 AND city LIKE 'B%'. Empty: every row. Chosen when the \
+         topic is created.";
+    VIEW_FORMAT: "tidelog.view.format", Kind::Choice(&["json"]), "json",
+        [], Honoured,
+        "What the values of a view are: json, one object for each row.";
 
     IMPORT: "tidelog.import", Kind::Boolean, "false",
         [], Honoured,

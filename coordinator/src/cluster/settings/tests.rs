@@ -112,23 +112,13 @@ fn values_are_checked_by_type_range_and_grammar() {
         ),
         (
             "tidelog.table.mode",
-            "value_schema_latest:subject=a",
-            "not available yet",
-        ),
-        (
-            "tidelog.table.mode",
             "value_schema_latest:topic=a",
-            "is written value_schema_latest",
-        ),
-        (
-            "tidelog.table.mode",
-            "value_schema_id_prefix",
-            "not available yet",
+            "no option \"topic=a\"",
         ),
         (
             "tidelog.table.mode",
             "keyvalue",
-            "use disabled, key_value or inline",
+            "use disabled, key_value, inline, inferred, auto",
         ),
         ("tidelog.table.schema", "[1]", "must be a JSON object"),
         ("tidelog.table.schema", "{", "is not JSON"),

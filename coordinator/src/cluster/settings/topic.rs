@@ -1,7 +1,9 @@
 //! A topic's settings as typed values, and the checks that need more than one of them.
 
 use super::kind::{ConfigError, VALUE_BYTES_MAX, check_items, list_items};
+use super::mode::TableMode;
 use super::table::{self, TOPIC_CONFIGS, TopicConfig};
+use super::view::{ViewSettings, check_view};
 use super::{Layers, Overrides};
 
 /// What a topic's owner obeys. Resolved from the overrides over the broker's values.
@@ -34,6 +36,8 @@ pub struct TopicSettings {
     pub importing: bool,
     pub table: TableSettings,
     pub lake: LakeSettings,
+    /// It shows the records of another topic and has none of its own.
+    pub view: Option<ViewSettings>,
 }
 
 /// What may be removed from the log: nothing, if neither is set.
@@ -69,16 +73,6 @@ pub struct TableSettings {
     pub key: TableKey,
     pub key_scope: KeyScope,
     pub partitioner: Partitioner,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableMode {
-    Disabled,
-    KeyValue,
-    /// JSON values described by this schema text, a JSON object.
-    Inline {
-        schema: String,
-    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +165,7 @@ impl TopicSettings {
                 target_lag_ms: layers.parsed(&table::LAKE_TARGET_LAG_MS),
                 retention_budget_bytes: limit(layers, &table::LAKE_RETENTION_BUDGET).unwrap_or(0),
             },
+            view: ViewSettings::resolve(layers),
         }
     }
 }
@@ -179,10 +174,10 @@ impl TableSettings {
     fn resolve(layers: &Layers<'_>) -> Self {
         let schema = layers.value(&table::TABLE_SCHEMA);
         TableSettings {
-            mode: match layers.value(&table::TABLE_MODE).trim() {
-                "key_value" => TableMode::KeyValue,
-                "inline" if !schema.trim().is_empty() => TableMode::Inline { schema },
-                _ => TableMode::Disabled,
+            mode: match ViewSettings::resolve(layers) {
+                // It has no records to make rows of, whatever the broker's default is.
+                Some(_) => TableMode::Disabled,
+                None => TableMode::resolve(&layers.value(&table::TABLE_MODE), schema),
             },
             codec: match layers.value(&table::TABLE_CODEC).trim() {
                 "none" => TableCodec::None,
@@ -220,6 +215,7 @@ pub(crate) fn check_topic(
             check_one(name, value)?;
         }
     }
+    check_view(overrides)?;
     let layers = layers.with_topic(overrides);
     check_table(&layers, partitions)?;
     let remote = &table::REMOTE_STORAGE_ENABLE;
@@ -319,30 +315,6 @@ fn check_effects(layers: &Layers<'_>) -> Result<(), ConfigError> {
             "keyed tables are not kept in the lake yet: leave out tidelog.lake.enable, or leave out \
              tidelog.table.key for a table of every record",
         ),
-    }
-}
-
-/// The grammar of `tidelog.table.mode`. Modes that are planned are told apart from typing errors.
-pub(super) fn check_mode(value: &str) -> Result<(), String> {
-    const USE: &str = "use disabled, key_value or inline";
-    let value = value.trim();
-    let subject = value.strip_prefix("value_schema_latest").map(|rest| {
-        rest.is_empty()
-            || rest
-                .strip_prefix(":subject=")
-                .is_some_and(|name| !name.is_empty())
-    });
-    match (value, subject) {
-        ("disabled" | "key_value" | "inline", _) => Ok(()),
-        ("auto" | "value_schema_id_prefix", _) | (_, Some(true)) => {
-            Err(format!("not available yet; {USE}"))
-        }
-        (_, Some(false)) => Err(
-            "is written value_schema_latest or value_schema_latest:subject=NAME; not \
-             available yet"
-                .into(),
-        ),
-        _ => Err(USE.into()),
     }
 }
 

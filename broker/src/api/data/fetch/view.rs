@@ -1,0 +1,101 @@
+//! Fetch of a view: what is there is made for the reader, and how far it looked is told.
+
+use std::sync::Arc;
+
+use tidelog_protocol_ext::Rope;
+use tidelog_storage::{Marks, Partition, ReadError};
+use tracing::warn;
+
+use super::{Found, Limits, Wanted, diverging, end_of, told};
+use crate::api::context::Context;
+use crate::api::data::target::{PartitionError, check_leader_epoch, marks_of_view};
+use crate::views::filler::filler;
+use crate::views::{self, ShowError, Shown, ViewError, ViewOf, Window};
+
+/// Bytes of the source after which what was found is answered: a reader that waits for more of them
+/// would have them looked at again and again.
+const LOOK_AGAIN_MAX: u64 = 1 << 20;
+
+/// Reads one partition of a view within what the limits leave after `taken` bytes, looking at no more
+/// than `look_bytes` of its source. Where nothing was found, `passed` moves up.
+pub(super) async fn read(
+    ctx: &Context,
+    (view, partition): (&ViewOf, &Partition),
+    (wanted, passed): (&Wanted, &mut i64),
+    (limits, taken): (Limits, u64),
+) -> Result<Found, PartitionError> {
+    let offset = wanted.fetch_offset;
+    let first = taken == 0;
+    let max_bytes = wanted.max_bytes.min(limits.max_bytes.saturating_sub(taken));
+    let marks = marks_of_view(partition);
+    check_leader_epoch(wanted.leader_epoch, marks.leader_epoch)?;
+    let mut found = Found {
+        diverging: diverging(partition, wanted, marks.log_start)?,
+        marks,
+        records: Rope::new(),
+        bytes: 0,
+        aborted: Vec::new(),
+        urgent: true,
+    };
+    if found.diverging.is_some() {
+        return Ok(found);
+    }
+    check_range(offset, &marks)?;
+    if max_bytes == 0 && !first {
+        found.urgent = offset < marks.stable_end;
+        return Ok(found);
+    }
+    found.urgent = false;
+    let unreadable = |error: ViewError| {
+        warn!(partition = %partition.id, offset, %error, "a view could not be read");
+        PartitionError::View(error)
+    };
+    let lens = view.lens(&ctx.broker).map_err(|error| unreadable(error.into()))?;
+    let Some(lens) = lens.map(Arc::new) else {
+        return Ok(found);
+    };
+    let window = Window {
+        from: offset.max(*passed).max(marks.log_start),
+        max_bytes,
+        at_least_one: first,
+        look_bytes: limits.look_bytes,
+    };
+    let shown = views::show(&ctx.broker, partition, &lens, window).await;
+    let shown = shown.map_err(|error| match error {
+        ShowError::Read(error) => told(&wanted.topic, error),
+        ShowError::Refit(error) => unreadable(error.into()),
+    })?;
+    found.urgent = shown.has_more || (shown.bytes > 0 && shown.looked >= LOOK_AGAIN_MAX);
+    found.bytes = shown.bytes;
+    if shown.bytes == 0 {
+        *passed = shown.end;
+    }
+    found.records = records(shown, partition, offset).map_err(unreadable)?;
+    Ok(found)
+}
+
+/// What was found and, where the last of it is not where the look ended, a filler up to there.
+fn records(shown: Shown, partition: &Partition, offset: i64) -> Result<Rope, ViewError> {
+    let records = Rope::from(shown.batches);
+    let known_to = end_of(&records).unwrap_or(offset);
+    let mut records = records;
+    if shown.end > known_to {
+        let last = shown.end - 1;
+        let epoch = partition.epoch_at(last).unwrap_or(-1);
+        records.push(filler(last, epoch)?);
+    }
+    Ok(records)
+}
+
+/// Beyond the stable end there is nothing of a view.
+fn check_range(offset: i64, marks: &Marks) -> Result<(), ReadError> {
+    let (log_start, high_watermark) = (marks.log_start, marks.stable_end);
+    if (log_start..=high_watermark).contains(&offset) {
+        return Ok(());
+    }
+    Err(ReadError::OutOfRange {
+        offset,
+        log_start,
+        high_watermark,
+    })
+}

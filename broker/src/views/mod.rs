@@ -1,0 +1,115 @@
+//! Views: topics that show the records of another topic, their source, to clients that know nothing of
+//! tables.
+//!
+//! ```text
+//! batches of the source ─▶ what counts of them ─▶ rows ─▶ filter ─▶ columns ─▶ JSON ─▶ batches at the
+//!   (storage)               (storage)            (typed)  └──── lens ───────────┘   same offsets
+//!                                                                                    (refit)
+//! ```
+//! - A view has no records: its offsets, log start and leader epochs are its source's, its end is the
+//!   source's stable end. Aborted and control batches never appear.
+//! - One batch for each batch of the source of which some row is left. It has the same base and last
+//!   offset; its records keep offset, timestamp, key and headers. So what a client is given at an offset
+//!   does not depend on how it asked, while the source's schema stays.
+//! - Work is bounded for each request, whatever the filter: an answer that got far without a record says
+//!   how far ([`filler`]).
+//!
+//! What is refused of views is in the coordinator's `cluster/views` and `cluster/settings/view`, but for
+//! what takes a look at the source's columns ([`check_new`]).
+
+pub mod filler;
+mod lens;
+mod reading;
+mod refit;
+
+use std::sync::Arc;
+
+use tidelog_coordinator::cluster::Topic;
+use tidelog_coordinator::cluster::settings::{Overrides, TopicSettings};
+use tidelog_records::BuildError;
+use uuid::Uuid;
+
+use crate::broker::Broker;
+use crate::jobs::rows::format::BadFormat;
+use crate::owners::cluster::View;
+
+pub use lens::{BadLens, Lens};
+pub use reading::{LOOK_BYTES_MAX, ShowError, Shown, Window, show};
+pub use refit::RefitError;
+
+/// Why a view shows nothing of what there is.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    #[error(transparent)]
+    Lens(#[from] BadLens),
+    #[error(transparent)]
+    Refit(#[from] RefitError),
+    #[error("a batch without records: {0}")]
+    Filler(#[from] BuildError),
+}
+
+/// A view, as its readers keep it: what it shows, and how.
+#[derive(Debug, Clone)]
+pub struct ViewOf {
+    source: Uuid,
+    settings: Arc<TopicSettings>,
+}
+
+impl ViewOf {
+    /// `None` for a topic that is no view.
+    pub fn topic(view: &View, topic: &Topic) -> Option<Self> {
+        Some(Self {
+            source: topic.view_of?,
+            settings: view.topic_settings(topic),
+        })
+    }
+
+    /// How it shows records as the source's columns are now; `None` while nothing is known of those.
+    ///
+    /// # Errors
+    /// [`BadLens`]: the filter does not fit the columns.
+    pub fn lens(&self, broker: &Broker) -> Result<Option<Lens>, BadLens> {
+        let view = broker.cluster().view();
+        let (Some(source), Some(settings)) =
+            (view.image.topic_by_id(self.source), &self.settings.view)
+        else {
+            return Ok(None);
+        };
+        let table = &view.topic_settings(source).table;
+        match broker.rows().format(source, table) {
+            Ok(format) => Lens::new(settings, format).map(Some),
+            Err(BadFormat::Undecided) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Checks what a topic that is to be made shows against the columns of its source, as far as they are
+/// known. Whatever else is wrong with it, the cluster's owner will say.
+///
+/// # Errors
+/// [`BadLens`].
+pub fn check_new(broker: &Broker, configs: &[(String, Option<String>)]) -> Result<(), BadLens> {
+    let set = configs.iter();
+    let overrides: Overrides = set
+        .filter_map(|(name, text)| Some((name.clone(), text.clone()?)))
+        .collect();
+    let view = broker.cluster().view();
+    let layers = view
+        .image
+        .layers(broker.node_id(), broker.cluster().broker_settings());
+    let settings = TopicSettings::resolve(&layers.with_topic(&overrides)).view;
+    let Some(settings) = settings else {
+        return Ok(());
+    };
+    lens::check_filter(&settings.filter)?;
+    let source = view.image.topic(&settings.of);
+    let format = source.map(|source| {
+        let table = &view.topic_settings(source).table;
+        broker.rows().format(source, table)
+    });
+    match format {
+        Some(Ok(format)) => Lens::check(&settings, &format),
+        _ => Ok(()),
+    }
+}
