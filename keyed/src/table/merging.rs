@@ -1,0 +1,143 @@
+//! Rules of a table, and the rows that they read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidelog_storage::ids::Offset;
+
+use super::KeyedTable;
+use crate::engine::EngineError;
+use crate::fold::{self, FoldError};
+use crate::merge::{
+    Cells, CellsOfError, DecodeColumns, Merged, Merger, Refusal, Rule, RuleColumn, RuleLog,
+    TooEarly,
+};
+use crate::row::Row;
+
+/// Why a batch is not to be appended.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The first record that the table would refuse.
+    #[error("record {index}: {why}")]
+    Refused {
+        /// Position in the batch, from 0.
+        index: i32,
+        why: Refusal,
+    },
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+}
+
+impl KeyedTable {
+    /// Folds by `rules` from now on, reading values through `decoder`. To be called before anything
+    /// is folded, with the rules of all of the log.
+    #[must_use]
+    pub fn merging(self, rules: RuleLog, decoder: Arc<dyn DecodeColumns>) -> Self {
+        *self.merger.write() = Some(Arc::new(Merger::new(rules, decoder)));
+        self
+    }
+
+    /// Folds records from `from` on by another rule, with the decoder of its columns. The rule must
+    /// be durable before: the replay has to find it.
+    ///
+    /// # Errors
+    /// [`TooEarly`] if a record at or beyond `from` was folded already.
+    pub fn add_rule(
+        &self,
+        from: Offset,
+        rule: Rule,
+        decoder: Arc<dyn DecodeColumns>,
+    ) -> Result<(), TooEarly> {
+        let _nobody_folds = self.folding.lock();
+        let after = self.folded_to();
+        if from < after {
+            return Err(TooEarly { from, after });
+        }
+        let mut rules = self.rules();
+        rules.add(from, rule)?;
+        *self.merger.write() = Some(Arc::new(Merger::new(rules, decoder)));
+        Ok(())
+    }
+
+    /// The rules so far.
+    pub fn rules(&self) -> RuleLog {
+        let merger = self.merger();
+        merger.map_or_else(RuleLog::default, |merger| merger.rules.clone())
+    }
+
+    /// What reads stored rows as cells; `None` if the table only ever kept values.
+    pub fn merger(&self) -> Option<Arc<Merger>> {
+        self.merger.read().clone()
+    }
+
+    /// The cells of rows that a lookup, a view or the changelog gave: one for each, or `None` for a
+    /// value that is not of the schema. Without a merger every row is.
+    ///
+    /// # Errors
+    /// [`CellsOfError`].
+    pub fn cells(
+        &self,
+        columns: &[RuleColumn],
+        rows: &[(Bytes, Row)],
+    ) -> Result<Vec<Option<Cells>>, CellsOfError> {
+        match self.merger() {
+            Some(merger) => merger.cells(columns, rows),
+            None => Ok(vec![None; rows.len()]),
+        }
+    }
+
+    /// Whether the newest rule would take every record of a batch, as the table is now: for the
+    /// produce path, before it is appended. Reads the rows before, so call it where that may block.
+    ///
+    /// What is decided between this and the append (another producer's batch, a transaction that
+    /// ends) may still lead to a refusal: the record is then in the log, and changes nothing.
+    ///
+    /// # Errors
+    /// [`CheckError::Refused`] for the first record that would be refused.
+    pub fn check(&self, batch: &Bytes) -> Result<(), CheckError> {
+        let Some(merger) = self.merger() else {
+            return Ok(());
+        };
+        let rule = merger.rules.newest();
+        if !rule.may_refuse() {
+            return Ok(());
+        }
+        let limit = self.options.batch_bytes_max;
+        let (base, _) = fold::span(batch)?;
+        let decoded = fold::decode(batch, base, limit, rule.takes_some_columns())?;
+        let Merged { first_refused, .. } =
+            merger.merge(batch, base, decoded, Some(rule), |keys| self.newest(keys))?;
+        match first_refused {
+            None => Ok(()),
+            Some((offset, why)) => Err(CheckError::Refused {
+                index: i32::try_from(offset - base).unwrap_or(i32::MAX),
+                why,
+            }),
+        }
+    }
+
+    /// The newest rows, visible or not: what the next record meets.
+    pub(super) fn newest(&self, keys: &[Bytes]) -> Result<Vec<Option<Row>>, EngineError> {
+        let mut rows = vec![None; keys.len()];
+        let mut missing = Vec::new();
+        let engine = {
+            let state = self.state.read();
+            for (at, key) in keys.iter().enumerate() {
+                match state.overlay.newest(key) {
+                    Some(change) => rows[at] = change.row(),
+                    None => missing.push(at),
+                }
+            }
+            // Under the lock, as for a lookup.
+            let engine = (!missing.is_empty()).then(|| self.engine.snapshot());
+            engine.transpose()?
+        };
+        if let Some(engine) = engine {
+            let keys: Vec<_> = missing.iter().map(|at| keys[*at].clone()).collect();
+            for (at, row) in missing.into_iter().zip(engine.get_many(&keys)?) {
+                rows[at] = row;
+            }
+        }
+        Ok(rows)
+    }
+}
