@@ -201,8 +201,9 @@ fn choose(total: &mut Total, cell: &Value, wanted: Ordering) {
     }
 }
 
-/// Rows read as cells at a time.
+/// Rows read as cells at a time end with the one that reaches either.
 const BLOCK_ROWS: usize = 1_024;
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// The totals of all rows of a view.
 ///
@@ -218,8 +219,12 @@ pub fn totals(
     let mut block: Vec<(Bytes, Row)> = Vec::with_capacity(BLOCK_ROWS);
     let mut rows = view.rows(None);
     loop {
-        for row in rows.by_ref().take(BLOCK_ROWS) {
-            block.push(row?);
+        let mut bytes = 0;
+        while block.len() < BLOCK_ROWS && bytes < BLOCK_BYTES {
+            let Some(row) = rows.next() else { break };
+            let (key, row) = row?;
+            bytes += key.len() + row.value.len();
+            block.push((key, row));
         }
         if block.is_empty() {
             return Ok(totals.finish());

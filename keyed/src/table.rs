@@ -218,7 +218,7 @@ impl KeyedTable {
     ///
     /// # Errors
     /// [`FoldError::Gap`] if batches before it are missing: read them from the log first. On any
-    /// error nothing changes.
+    /// error nothing of it changes, but what [`folded_to`](Self::folded_to) says.
     pub fn fold(&self, batch: &Bytes) -> Result<Folded, FoldError> {
         let _one_at_a_time = self.folding.lock();
         self.fold_next(batch)
@@ -355,32 +355,23 @@ impl KeyedTable {
                 got: base,
             });
         }
-        let limit = self.options.batch_bytes_max;
-        let (changes, folded) = match self.merger() {
+        match self.merger() {
             Some(merger) if !merger.is_blind_from(from) => {
-                let decoded =
-                    fold::decode(batch, from, limit, merger.takes_some_columns_from(from))?;
-                let passed_over = decoded.passed_over;
-                let merged = merger.merge(batch, from, decoded, None, |keys| self.newest(keys))?;
-                let folded = Folded {
-                    changes: merged.changes.len(),
-                    passed_over,
-                    unchanged: merged.unchanged,
-                    refused: merged.refused,
-                };
-                (merged.changes, folded)
+                self.fold_merging(&merger, batch, from, end)
             }
-            _ => {
-                let decoded = fold::decode(batch, from, limit, false)?;
-                let folded = Folded {
-                    changes: decoded.changes.len(),
-                    passed_over: decoded.passed_over,
-                    ..Folded::default()
-                };
-                (decoded.changes, folded)
-            }
+            _ => self.fold_blindly(batch, from, end),
+        }
+    }
+
+    /// Each record is its row; the one before plays no part.
+    fn fold_blindly(&self, batch: &Bytes, from: Offset, end: Offset) -> Result<Folded, FoldError> {
+        let decoded = fold::decode(batch, from, self.options.batch_bytes_max, false)?;
+        let folded = Folded {
+            changes: decoded.changes.len(),
+            passed_over: decoded.passed_over,
+            ..Folded::default()
         };
-        self.push(changes, end);
+        self.push(decoded.changes, end);
         Ok(folded)
     }
 

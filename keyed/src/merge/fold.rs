@@ -6,7 +6,7 @@ use super::rule::{Deletes, Engine, Rule, RuleColumn};
 use super::value::{FieldId, Value};
 
 /// Longest row that an engine makes, in bytes: lists and bitmaps grow with every record.
-pub const MERGED_ROW_BYTES_MAX: usize = 16 << 20;
+pub const MERGED_ROW_BYTES_MAX: usize = 4 << 20;
 
 /// What a record wants of its row.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,6 +21,7 @@ mod columns;
 mod fold;
 mod function;
 mod merger;
+mod merging;
 mod rule;
 mod spec;
 mod value;
@@ -36,4 +37,4 @@ pub use rule::{Deletes, Engine, Image, Rule, RuleColumn, RuleLog, RulesError, To
 pub use spec::{Column, EngineChoice, EngineSpec, SpecError};
 pub use value::{FieldId, Kind, Unit, UnknownKind, Value};
 
-pub(crate) use merger::Merged;
+pub(crate) use merging::{Merged, Merging};

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_storage::ids::Offset;
 
-use super::KeyedTable;
+use super::{Folded, KeyedTable};
 use crate::engine::EngineError;
 use crate::fold::{self, FoldError};
 use crate::merge::{
-    Cells, CellsOfError, DecodeColumns, Merged, Merger, Refusal, Rule, RuleColumn, RuleLog,
-    TooEarly,
+    Cells, CellsOfError, DecodeColumns, Merged, Merger, Merging, Refusal, Rule, RuleColumn,
+    RuleLog, TooEarly,
 };
 use crate::row::Row;
+
+/// Records merged at a time: a few dozen rows of the largest size are memory that can be spared.
+const GROUP_RECORDS: usize = 32;
 
 /// Why a batch is not to be appended.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +93,7 @@ impl KeyedTable {
     /// produce path, before it is appended. Reads the rows before, so call it where that may block.
     ///
     /// What is decided between this and the append (another producer's batch, a transaction that
-    /// ends) may still lead to a refusal: the record is then in the log, and changes nothing.
+    /// ends), or lies behind rows that fill the memory a batch may take, may still lead to a refusal: the record is then in the log, and changes nothing.
     ///
     /// # Errors
     /// [`CheckError::Refused`] for the first record that would be refused.
@@ -105,15 +108,55 @@ impl KeyedTable {
         let limit = self.options.batch_bytes_max;
         let (base, _) = fold::span(batch)?;
         let decoded = fold::decode(batch, base, limit, rule.takes_some_columns())?;
-        let Merged { first_refused, .. } =
-            merger.merge(batch, base, decoded, Some(rule), |keys| self.newest(keys))?;
-        match first_refused {
-            None => Ok(()),
-            Some((offset, why)) => Err(CheckError::Refused {
-                index: i32::try_from(offset - base).unwrap_or(i32::MAX),
-                why,
-            }),
+        let (changes, names) = (decoded.changes, decoded.named);
+        let mut merging = Merging::of(&merger, Some(rule), batch, base, &changes, names)?;
+        for group in changes.chunks(GROUP_RECORDS) {
+            let merged = merging.fold(group.to_vec(), |keys| self.newest(keys))?;
+            if let Some((offset, why)) = merged.first_refused {
+                let index = i32::try_from(offset - base).unwrap_or(i32::MAX);
+                return Err(CheckError::Refused { index, why });
+            }
+            if merging.known_bytes() > limit {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    /// Each record meets the row before. A group at a time: the rows of a group are in memory at
+    /// once, and may be far larger than its records.
+    pub(super) fn fold_merging(
+        &self,
+        merger: &Merger,
+        batch: &Bytes,
+        from: Offset,
+        end: Offset,
+    ) -> Result<Folded, FoldError> {
+        let limit = self.options.batch_bytes_max;
+        let decoded = fold::decode(batch, from, limit, merger.takes_some_columns_from(from))?;
+        let mut folded = Folded {
+            passed_over: decoded.passed_over,
+            ..Folded::default()
+        };
+        let (changes, names) = (decoded.changes, decoded.named);
+        let mut merging = Merging::of(merger, None, batch, from, &changes, names)?;
+        for group in changes.chunks(GROUP_RECORDS) {
+            let Merged {
+                changes,
+                unchanged,
+                refused,
+                ..
+            } = merging.fold(group.to_vec(), |keys| self.newest(keys))?;
+            folded.changes += changes.len();
+            folded.unchanged += unchanged;
+            folded.refused += refused;
+            let group_end = group.last().map_or(from, |last| last.offset + 1);
+            self.push(changes, group_end);
+            merging.forget();
+            while !self.has_room() && self.flush_step(self.options.step_bytes)?.more {}
+        }
+        self.push(Vec::new(), end);
+        Ok(folded)
     }
 
     /// The newest rows, visible or not: what the next record meets.

@@ -22,10 +22,10 @@ const PARTITION: PartitionId = PartitionId {
 };
 
 fn rule(engine: Engine, image: Image) -> Rule {
-    let all = rules::all().into_iter();
+    let mut all = rules::all().into_iter();
     let of =
         |rule: &Rule| (rule.engine, rule.image, rule.deletes) == (engine, image, Deletes::Allow);
-    all.filter(of).next().unwrap()
+    all.find(of).unwrap()
 }
 
 fn table(rule: Rule) -> KeyedTable {
