@@ -105,7 +105,7 @@ impl Overlay {
             if change.offset >= end {
                 break;
             }
-            bytes += change.bytes();
+            bytes += Self::cost(change);
             if !since.is_empty() && bytes > max_bytes {
                 return (since, change.offset);
             }

@@ -95,6 +95,12 @@ impl Rule {
         !self.keeps_values() || self.deletes == Deletes::Disable
     }
 
+    /// Whether what a record is refused for may lie in the row before: a sum that overflows, a row
+    /// that grows too long.
+    pub(crate) fn refuses_by_row_before(&self) -> bool {
+        self.takes_some_columns()
+    }
+
     /// The columns of a `tidelog.columns` header: names with commas between them.
     ///
     /// # Errors

@@ -12,9 +12,12 @@ use tidelog_storage::ids::Offset;
 
 use super::KeyedTable;
 use crate::changelog::{ChangeRow, images, reads_before};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, KeySnapshot};
+use crate::merge::RuleLog;
 use crate::overlay::Since;
-use crate::row::Row;
+
+/// Changes whose rows before are read together.
+const GROUP_CHANGES: usize = 32;
 
 /// A piece of the changelog.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,8 +66,8 @@ impl KeyedTable {
         state.flushable_end() < state.visible_end()
     }
 
-    /// The visible changes from `from` on, about `max_bytes` of keys and values before the images
-    /// are added, but at least one change. The same on every call, and in every life of the table.
+    /// The visible changes from `from` on, about `max_bytes` of them and their images, but at least
+    /// one change. Piece by piece the same rows in every life of the table.
     ///
     /// # Errors
     /// [`ChangelogError`].
@@ -73,7 +76,6 @@ impl KeyedTable {
         from: Offset,
         max_bytes: usize,
     ) -> Result<ChangelogPart, ChangelogError> {
-        let rules = self.rules();
         let (since, end, engine) = {
             let state = self.state.read();
             if state.held_from.is_none_or(|held_from| from < held_from) {
@@ -83,26 +85,54 @@ impl KeyedTable {
             let (since, end) = state.overlay.since(from, visible_end, max_bytes);
             (since, end, self.engine.snapshot()?)
         };
-        let is_asked = |since: &&Since| {
-            let rule = rules.at(since.change.offset);
-            since.before.is_none() && reads_before(rule, &since.change)
+        // Not before: a rule is there sooner than what it folds.
+        let rules = self.rules();
+        let mut part = ChangelogPart {
+            rows: Vec::with_capacity(since.len()),
+            end,
         };
-        let keys: Vec<_> = since
-            .iter()
-            .filter(is_asked)
-            .map(|since| since.change.key.clone())
-            .collect();
-        let mut asked = engine.get_many(&keys)?.into_iter();
-        let mut rows = Vec::with_capacity(since.len());
-        for since in &since {
-            let before: Option<Row> = match &since.before {
-                Some(before) => before.clone(),
-                None if is_asked(&since) => asked.next().flatten(),
-                None => None,
-            };
-            let rule = rules.at(since.change.offset);
-            rows.extend(images(rule, &since.change, before));
+        let mut bytes = 0;
+        // A delete is small, and the row it deletes may be large.
+        for group in since.chunks(GROUP_CHANGES) {
+            if bytes > max_bytes {
+                part.end = group.first().map_or(end, |next| next.change.offset);
+                break;
+            }
+            let read = part.rows.len();
+            part.rows.extend(with_images(group, &rules, &*engine)?);
+            let images = part.rows[read..].iter();
+            bytes += images.map(|image| image.row.value.len()).sum::<usize>();
         }
-        Ok(ChangelogPart { rows, end })
+        Ok(part)
     }
+}
+
+/// The changelog rows of some changes. What lies before them is in the engine, unless they say.
+fn with_images(
+    changes: &[Since],
+    rules: &RuleLog,
+    engine: &dyn KeySnapshot,
+) -> Result<Vec<ChangeRow>, EngineError> {
+    let is_asked = |since: &Since| {
+        let rule = rules.at(since.change.offset);
+        since.before.is_none() && reads_before(rule, &since.change)
+    };
+    let asked = changes.iter().filter(|since| is_asked(since));
+    let keys: Vec<_> = asked.map(|since| since.change.key.clone()).collect();
+    let mut answers = match keys.is_empty() {
+        true => Vec::new(),
+        false => engine.get_many(&keys)?,
+    }
+    .into_iter();
+    let mut rows = Vec::with_capacity(changes.len());
+    for since in changes {
+        let before = match &since.before {
+            Some(before) => before.clone(),
+            None if is_asked(since) => answers.next().flatten(),
+            None => None,
+        };
+        let rule = rules.at(since.change.offset);
+        rows.extend(images(rule, &since.change, before));
+    }
+    Ok(rows)
 }

@@ -90,10 +90,12 @@ impl KeyedTable {
     }
 
     /// Whether the newest rule would take every record of a batch, as the table is now: for the
-    /// produce path, before it is appended. Reads the rows before, so call it where that may block.
+    /// produce path, before it is appended. Reads the rows before where the rule needs them, so call
+    /// it where that may block.
     ///
     /// What is decided between this and the append (another producer's batch, a transaction that
-    /// ends), or lies behind rows that fill the memory a batch may take, may still lead to a refusal: the record is then in the log, and changes nothing.
+    /// ends), or lies behind rows that fill the memory a batch may take, may still lead to a refusal:
+    /// the record is then in the log, and changes nothing.
     ///
     /// # Errors
     /// [`CheckError::Refused`] for the first record that would be refused.
@@ -111,7 +113,11 @@ impl KeyedTable {
         let (changes, names) = (decoded.changes, decoded.named);
         let mut merging = Merging::of(&merger, Some(rule), batch, base, &changes, names)?;
         for group in changes.chunks(GROUP_RECORDS) {
-            let merged = merging.fold(group.to_vec(), |keys| self.newest(keys))?;
+            let merged =
+                merging.fold(group.to_vec(), |keys| match rule.refuses_by_row_before() {
+                    true => self.newest(keys),
+                    false => Ok(vec![None; keys.len()]),
+                })?;
             if let Some((offset, why)) = merged.first_refused {
                 let index = i32::try_from(offset - base).unwrap_or(i32::MAX);
                 return Err(CheckError::Refused { index, why });

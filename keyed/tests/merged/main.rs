@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod a_follower_and_a_flusher_at_once;
 #[path = "../table/engines.rs"]
 mod engines;
 mod follower;
 mod format;
+mod log;
 mod model;
 mod rules;
 mod the_table_equals_the_model;

@@ -11,8 +11,7 @@ use rand::{Rng, SeedableRng};
 use tidelog_keyed::checkpoint::{self, CheckpointMeta};
 use tidelog_keyed::merge::{RuleLog, Value};
 use tidelog_keyed::scan::{Aggregate, KeyRange, Total, totals};
-use tidelog_keyed::{CheckError, Chunk, Home, KeyedTable, Opened, Row, TableOptions, open};
-use tidelog_records::BatchBuilder;
+use tidelog_keyed::{CheckError, Home, KeyedTable, Opened, Row, TableOptions, open};
 use tidelog_storage::disk::{Disk, SimDisk};
 use tidelog_storage::ids::{Offset, PartitionId, TopicId};
 use tidelog_storage::segment::FileId;
@@ -20,6 +19,7 @@ use tidelog_storage::segment::FileId;
 use crate::engines::MortalStore;
 use crate::follower::Follower;
 use crate::format::{NAMES, Plain, PlainFormat, SUM};
+use crate::log::{Log, batch};
 use crate::model::{self, Cells, Entry, Fate, Kept};
 use crate::rules;
 
@@ -29,35 +29,14 @@ const PARTITION: PartitionId = PartitionId {
 };
 const KEYS: usize = 6;
 
-/// A batch of the log.
-struct Logged {
-    bytes: Bytes,
-    base: Offset,
-    end: Offset,
-    producer: Option<u64>,
-}
-
-/// A transaction: its first offset and, once it ended, its marker's offset and whether it counts.
-struct Txn {
-    first: Offset,
-    marker: Option<(Offset, bool)>,
-}
-
 pub struct World<S: MortalStore> {
     pub dice: SmallRng,
     stores: S,
     disk: SimDisk,
     checkpoints: Vec<CheckpointMeta>,
-    log: Vec<Logged>,
-    /// What was ever removed from the log stays here for the model.
-    history: Vec<(Entry, Option<u64>)>,
-    txns: BTreeMap<u64, Txn>,
-    next_txn: u64,
+    log: Log,
     rules: RuleLog,
     newest_rule: Offset,
-    log_start: Offset,
-    synced: Offset,
-    log_end: Offset,
     table: Option<KeyedTable>,
     follower: Follower,
     /// The follower as it is durable.
@@ -75,15 +54,9 @@ impl<S: MortalStore> World<S> {
             stores,
             disk,
             checkpoints: Vec::new(),
-            log: Vec::new(),
-            history: Vec::new(),
-            txns: BTreeMap::new(),
-            next_txn: 0,
+            log: Log::default(),
             rules: RuleLog::of(rule),
             newest_rule: 0,
-            log_start: 0,
-            synced: 0,
-            log_end: 0,
             table: None,
             follower: Follower::default(),
             saved: Follower::default(),
@@ -97,73 +70,28 @@ impl<S: MortalStore> World<S> {
         self.table.as_ref().unwrap()
     }
 
-    /// S: where the first transaction begins whose end is not synced, or the synced end.
-    fn stable_end(&self) -> Offset {
-        let is_open = |txn: &&Txn| txn.marker.is_none_or(|(at, _)| at >= self.synced);
-        let open = self.txns.values().filter(is_open).map(|txn| txn.first);
-        open.min().unwrap_or(Offset::MAX).min(self.synced)
-    }
-
-    fn counts(&self, producer: Option<u64>) -> bool {
-        let txn = producer.and_then(|id| self.txns.get(&id));
-        txn.is_none_or(|txn| matches!(txn.marker, Some((_, true))))
-    }
-
     /// A batch arrives: plain, or of a transaction that is open or begins with it.
     pub fn append(&mut self) {
         let producer = match self.dice.random_range(0..10) {
-            0 | 1 => Some(self.begin()),
-            2 | 3 => self.open_txn(),
+            0 | 1 => Some(self.log.begin()),
+            2 | 3 => self.log.open_txn(&mut self.dice),
             _ => None,
         };
-        let base = self.log_end;
+        let base = self.log.end;
         let entries: Vec<_> = (base..base + self.dice.random_range(1..5))
             .map(|offset| self.entry(offset))
             .collect();
-        let batch = batch(base, &entries, producer);
-        if self.stable_end() == self.log_end && self.newest_rule <= self.log_end {
+        if self.log.stable_end() == base && self.newest_rule <= base {
             self.check(&entries);
         }
-        self.log_end = base + entries.len() as Offset;
-        self.log.push(Logged {
-            bytes: batch,
-            base,
-            end: self.log_end,
-            producer,
-        });
-        self.history
-            .extend(entries.into_iter().map(|entry| (entry, producer)));
-    }
-
-    fn begin(&mut self) -> u64 {
-        self.next_txn += 1;
-        let first = self.log_end;
-        let marker = None;
-        self.txns.insert(self.next_txn, Txn { first, marker });
-        self.next_txn
-    }
-
-    fn open_txn(&mut self) -> Option<u64> {
-        let open = self.txns.iter().filter(|(_, txn)| txn.marker.is_none());
-        let open: Vec<_> = open.map(|(id, _)| *id).collect();
-        (!open.is_empty()).then(|| open[self.dice.random_range(0..open.len())])
+        self.log.append(entries, producer);
     }
 
     /// A transaction commits or aborts.
     pub fn end_txn(&mut self) {
-        let Some(id) = self.open_txn() else { return };
-        let commits = self.dice.random_bool(0.6);
-        let offset = self.log_end;
-        let mut marker = BatchBuilder::new().base_offset(offset).control();
-        marker.append(0, Some(b"k0"), Some(b"marker"), []).unwrap();
-        self.log.push(Logged {
-            bytes: marker.finish().unwrap(),
-            base: offset,
-            end: offset + 1,
-            producer: None,
-        });
-        self.log_end += 1;
-        self.txns.get_mut(&id).unwrap().marker = Some((offset, commits));
+        if let Some(id) = self.log.open_txn(&mut self.dice) {
+            self.log.end_txn(id, self.dice.random_bool(0.6));
+        }
     }
 
     fn entry(&mut self, offset: Offset) -> Entry {
@@ -195,7 +123,7 @@ impl<S: MortalStore> World<S> {
     /// The check before the append says what the fold will do.
     fn check(&mut self, entries: &[Entry]) {
         self.catch_up();
-        let mut model = self.model(self.log_end);
+        let mut model = self.model(self.log.end);
         let rule = self.rules.newest();
         let fates = entries
             .iter()
@@ -219,24 +147,20 @@ impl<S: MortalStore> World<S> {
 
     /// Some of what was written is synced now.
     pub fn sync(&mut self) {
-        let ends = self.log.iter().map(|logged| logged.end);
-        let ends: Vec<_> = ends.filter(|end| *end >= self.synced).collect();
-        if !ends.is_empty() {
-            self.synced = ends[self.dice.random_range(0..ends.len())];
-        }
+        self.log.sync(&mut self.dice);
     }
 
     /// Another rule, for what comes next.
     pub fn rule(&mut self) {
-        if self.log_end < self.newest_rule {
+        if self.log.end < self.newest_rule {
             return;
         }
         let all = rules::all();
         let rule = all[self.dice.random_range(0..all.len())].clone();
-        self.newest_rule = self.log_end;
-        self.rules.add(self.log_end, rule.clone()).unwrap();
+        self.newest_rule = self.log.end;
+        self.rules.add(self.log.end, rule.clone()).unwrap();
         self.table()
-            .add_rule(self.log_end, rule, Arc::new(PlainFormat))
+            .add_rule(self.log.end, rule, Arc::new(PlainFormat))
             .unwrap();
         assert_eq!(self.table().rules(), self.rules);
     }
@@ -245,10 +169,10 @@ impl<S: MortalStore> World<S> {
     fn catch_up(&mut self) {
         let piece = self.dice.random_range(1..4);
         loop {
-            let end = self.stable_end();
+            let end = self.log.stable_end();
             let table = self.table();
             table
-                .catch_up(end, |from| Ok::<_, Infallible>(self.read(from, piece)))
+                .catch_up(end, |from| Ok::<_, Infallible>(self.log.read(from, piece)))
                 .unwrap();
             if table.folded_to() >= end {
                 return;
@@ -256,22 +180,6 @@ impl<S: MortalStore> World<S> {
             self.follow();
             self.save();
             self.table().flush().unwrap();
-        }
-    }
-
-    /// Some batches from the one that holds `from` on that count, `piece` of them, none beyond S.
-    fn read(&self, from: Offset, pieces: usize) -> Chunk {
-        let stable_end = self.stable_end();
-        let stable = self
-            .log
-            .iter()
-            .filter(|logged| logged.end > from && logged.base < stable_end);
-        let read: Vec<_> = stable.take(pieces).collect();
-        let end = read.last().map_or(stable_end, |last| last.end);
-        let counting = read.iter().filter(|logged| self.counts(logged.producer));
-        Chunk {
-            pieces: counting.map(|logged| logged.bytes.clone()).collect(),
-            end,
         }
     }
 
@@ -283,7 +191,7 @@ impl<S: MortalStore> World<S> {
         let keys: Vec<_> = (0..=KEYS)
             .map(|key| Bytes::from(format!("k{key}")))
             .collect();
-        let found = self.table().lookup(&keys, self.stable_end()).unwrap();
+        let found = self.table().lookup(&keys, self.log.stable_end()).unwrap();
         let model = self.model(found.reflects);
         let rows = keys.into_iter().zip(found.rows);
         let rows: Vec<_> = rows.filter_map(|(key, row)| Some((key, row?))).collect();
@@ -295,7 +203,7 @@ impl<S: MortalStore> World<S> {
         let prefix = ["", "k", "k3", "x"][self.dice.random_range(0..4)];
         let view = self
             .table()
-            .view(KeyRange::prefix(prefix.as_bytes()), self.stable_end())
+            .view(KeyRange::prefix(prefix.as_bytes()), self.log.stable_end())
             .unwrap();
         let mut model = self.model(view.reflects);
         model.retain(|key, _| key.starts_with(prefix.as_bytes()));
@@ -327,7 +235,7 @@ impl<S: MortalStore> World<S> {
     pub fn flush_some(&mut self) {
         let bytes = self.dice.random_range(0..2_000);
         let step = self.table().flush_step(bytes).unwrap();
-        assert!(step.applied <= self.stable_end().min(self.saved.taken_to));
+        assert!(step.applied <= self.log.stable_end().min(self.saved.taken_to));
         self.check_engine();
     }
 
@@ -374,30 +282,21 @@ impl<S: MortalStore> World<S> {
     /// Retention goes as far as it may.
     pub fn trim(&mut self) {
         let floor = checkpoint::retention_floor(&self.checkpoints);
-        self.log_start = self.log_start.max(floor);
-        let start = self.log_start;
-        self.log.retain(|logged| logged.end > start);
+        self.log.trim(floor);
     }
 
     /// The process dies; what was written stays.
     pub fn kill(&mut self) {
         self.table = None;
         self.stores.kill();
-        self.synced = self.log_end;
+        self.log.synced = self.log.end;
         self.open();
     }
 
     /// The power goes: what was not synced is gone, and the engine may lose more.
     pub fn power_cut(&mut self) {
         self.table = None;
-        let end = self.synced;
-        self.log.retain(|logged| logged.base < end);
-        self.history.retain(|(entry, _)| entry.offset < end);
-        self.txns.retain(|_, txn| txn.first < end);
-        for txn in self.txns.values_mut() {
-            txn.marker = txn.marker.filter(|(at, _)| *at < end);
-        }
-        self.log_end = end;
+        self.log.power_cut();
         self.stores.power_cut(&mut self.dice);
         self.disk = self.disk.after_power_cut(self.dice.random());
         self.open();
@@ -409,7 +308,7 @@ impl<S: MortalStore> World<S> {
             true => self.stores.delete(),
             false => self.stores.damage(),
         }
-        self.synced = self.log_end;
+        self.log.synced = self.log.end;
         self.open();
     }
 
@@ -424,8 +323,8 @@ impl<S: MortalStore> World<S> {
             engines: self.stores.store(),
             disk: &disk,
             checkpoints: &self.checkpoints,
-            log_start: self.log_start,
-            log_end: self.synced,
+            log_start: self.log.start,
+            log_end: self.log.synced,
         };
         let options = TableOptions {
             overlay_bytes_max: 2_000,
@@ -439,23 +338,23 @@ impl<S: MortalStore> World<S> {
         self.table = Some(table);
         self.look_up();
         self.check_engine();
-        if checkpoint::is_due(&self.checkpoints, self.log_start, 0, u64::MAX) {
+        if checkpoint::is_due(&self.checkpoints, self.log.start, 0, u64::MAX) {
             self.checkpoint();
         }
     }
 
     /// Everything is synced and taken: table, copy and model are one.
     pub fn settle(&mut self) {
-        while self.open_txn().is_some() {
+        while self.log.open_txn(&mut self.dice).is_some() {
             self.end_txn();
         }
-        self.synced = self.log_end;
+        self.log.synced = self.log.end;
         self.catch_up();
-        while self.follower.taken_to < self.log_end {
+        while self.follower.taken_to < self.log.end {
             self.follow();
         }
         self.save();
-        assert_eq!(self.table().flush().unwrap(), self.log_end);
+        assert_eq!(self.table().flush().unwrap(), self.log.end);
         self.check_engine();
         let snapshot = self.table().snapshot().unwrap();
         let rows: BTreeMap<_, _> = snapshot.rows().map(Result::unwrap).collect();
@@ -463,13 +362,7 @@ impl<S: MortalStore> World<S> {
     }
 
     fn model(&self, end: Offset) -> model::Table {
-        let entries: Vec<_> = self
-            .history
-            .iter()
-            .filter(|(_, producer)| self.counts(*producer))
-            .map(|(entry, _)| entry)
-            .collect();
-        model::table(entries, &self.rules, end)
+        model::table(self.log.entries(), &self.rules, end)
     }
 
     fn compare(&self, rows: &[(Bytes, Row)], model: &model::Table) {
@@ -489,25 +382,6 @@ impl<S: MortalStore> World<S> {
             .map(|(key, kept)| (key.clone(), model::seen(kept)));
         assert_eq!(found, expected.collect::<BTreeMap<_, _>>());
     }
-}
-
-fn batch(base: Offset, entries: &[Entry], producer: Option<u64>) -> Bytes {
-    let mut batch = BatchBuilder::new().base_offset(base);
-    if producer.is_some() {
-        batch = batch.producer(7, 0, 0).transactional();
-    }
-    for entry in entries {
-        let value = entry.value.as_ref().map(String::as_bytes);
-        let names = entry.names.as_ref().map(|names| {
-            let key: &[u8] = b"tidelog.columns";
-            (key, Some(names.as_bytes()))
-        });
-        let key = entry.key.as_bytes();
-        batch
-            .append(entry.offset * 10, Some(key), value, names)
-            .unwrap();
-    }
-    batch.finish().unwrap()
 }
 
 /// The columns, by a rule that has them all.
