@@ -277,20 +277,34 @@ impl KeyedTable {
     /// Looks keys up as of the stable end, of which the caller knows at least `stable_end`.
     pub fn lookup(&self, keys: &[Bytes], stable_end: Offset) -> Result<Lookup, EngineError> {
         self.advance(stable_end);
+        let visible = |state: &State, key: &Bytes| {
+            let change = state.overlay.get(key, state.visible_end())?;
+            Some(change.row())
+        };
+        let (rows, reflects) = self.read_rows(keys, visible)?;
+        Ok(Lookup { rows, reflects })
+    }
+
+    /// The rows of keys: what the overlay has of them, which `changed` says, else what the engine has.
+    /// Also the visible end of that moment.
+    fn read_rows(
+        &self,
+        keys: &[Bytes],
+        changed: impl Fn(&State, &Bytes) -> Option<Option<Row>>,
+    ) -> Result<(Vec<Option<Row>>, Offset), EngineError> {
         let mut rows = vec![None; keys.len()];
         let mut missing = Vec::new();
-        let (reflects, engine) = {
+        let (visible_end, engine) = {
             let state = self.state.read();
-            let reflects = state.visible_end();
             for (at, key) in keys.iter().enumerate() {
-                match state.overlay.get(key, reflects) {
-                    Some(change) => rows[at] = change.row(),
+                match changed(&state, key) {
+                    Some(row) => rows[at] = row,
                     None => missing.push(at),
                 }
             }
             // Taken under the lock: what the overlay does not hold now, this snapshot does.
             let engine = (!missing.is_empty()).then(|| self.engine.snapshot());
-            (reflects, engine.transpose()?)
+            (state.visible_end(), engine.transpose()?)
         };
         if let Some(engine) = engine {
             let keys: Vec<_> = missing.iter().map(|at| keys[*at].clone()).collect();
@@ -298,7 +312,7 @@ impl KeyedTable {
                 rows[at] = row;
             }
         }
-        Ok(Lookup { rows, reflects })
+        Ok((rows, visible_end))
     }
 
     /// Moves the oldest stable changes to the engine, about `max_bytes` of them.

@@ -91,11 +91,10 @@ impl<'a> Merging<'a> {
     /// Folds the next records. `old` answers the newest rows of keys that were not met before.
     pub fn fold(
         &mut self,
-        changes: impl IntoIterator<Item = Change>,
+        changes: &[Change],
         old: impl FnOnce(&[Bytes]) -> Result<Vec<Option<Row>>, EngineError>,
     ) -> Result<Merged, FoldError> {
-        let changes: Vec<_> = changes.into_iter().collect();
-        self.meet(&changes, old)?;
+        self.meet(changes, old)?;
         let mut values = self.block.as_ref().map(|block| Values {
             block,
             reader: None,
@@ -106,7 +105,7 @@ impl<'a> Merging<'a> {
             let arrival = Arrival {
                 rule: self.rule_of(offset),
                 names: self.names.get(&offset).map(String::as_str),
-                change,
+                change: change.clone(),
             };
             let slot = self.known.entry(arrival.change.key.clone()).or_default();
             match step(self.merger, arrival, slot, values.as_mut())? {
@@ -124,12 +123,6 @@ impl<'a> Merging<'a> {
     /// Lets go of the rows met so far: whoever asks for them next is answered what was made of them.
     pub fn forget(&mut self) {
         self.known.clear();
-    }
-
-    /// Bytes of the rows met so far.
-    pub fn known_bytes(&self) -> usize {
-        let rows = self.known.values().flatten();
-        rows.map(|known| known.row.value.len()).sum()
     }
 
     fn rule_of(&self, offset: Offset) -> &'a Rule {

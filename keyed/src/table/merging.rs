@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_storage::ids::Offset;
 
-use super::{Folded, KeyedTable};
+use super::{Folded, KeyedTable, State};
 use crate::engine::EngineError;
 use crate::fold::{self, FoldError};
 use crate::merge::{
     Cells, CellsOfError, DecodeColumns, Merged, Merger, Merging, Refusal, Rule, RuleColumn,
     RuleLog, TooEarly,
 };
-use crate::row::Row;
+use crate::row::{Change, Row};
 
 /// Records merged at a time: a few dozen rows of the largest size are memory that can be spared.
 const GROUP_RECORDS: usize = 32;
@@ -112,17 +112,19 @@ impl KeyedTable {
         let decoded = fold::decode(batch, base, limit, rule.takes_some_columns())?;
         let (changes, names) = (decoded.changes, decoded.named);
         let mut merging = Merging::of(&merger, Some(rule), batch, base, &changes, names)?;
+        let mut made_bytes = 0;
         for group in changes.chunks(GROUP_RECORDS) {
-            let merged =
-                merging.fold(group.to_vec(), |keys| match rule.refuses_by_row_before() {
-                    true => self.newest(keys),
-                    false => Ok(vec![None; keys.len()]),
-                })?;
+            let merged = merging.fold(group, |keys| match rule.refuses_by_row_before() {
+                true => self.newest(keys),
+                false => Ok(vec![None; keys.len()]),
+            })?;
             if let Some((offset, why)) = merged.first_refused {
                 let index = i32::try_from(offset - base).unwrap_or(i32::MAX);
                 return Err(CheckError::Refused { index, why });
             }
-            if merging.known_bytes() > limit {
+            // Rows made are kept: the next record of the batch may meet them.
+            made_bytes += merged.changes.iter().map(Change::bytes).sum::<usize>();
+            if made_bytes > limit {
                 break;
             }
         }
@@ -152,7 +154,7 @@ impl KeyedTable {
                 unchanged,
                 refused,
                 ..
-            } = merging.fold(group.to_vec(), |keys| self.newest(keys))?;
+            } = merging.fold(group, |keys| self.newest(keys))?;
             folded.changes += changes.len();
             folded.unchanged += unchanged;
             folded.refused += refused;
@@ -167,26 +169,7 @@ impl KeyedTable {
 
     /// The newest rows, visible or not: what the next record meets.
     pub(super) fn newest(&self, keys: &[Bytes]) -> Result<Vec<Option<Row>>, EngineError> {
-        let mut rows = vec![None; keys.len()];
-        let mut missing = Vec::new();
-        let engine = {
-            let state = self.state.read();
-            for (at, key) in keys.iter().enumerate() {
-                match state.overlay.newest(key) {
-                    Some(change) => rows[at] = change.row(),
-                    None => missing.push(at),
-                }
-            }
-            // Under the lock, as for a lookup.
-            let engine = (!missing.is_empty()).then(|| self.engine.snapshot());
-            engine.transpose()?
-        };
-        if let Some(engine) = engine {
-            let keys: Vec<_> = missing.iter().map(|at| keys[*at].clone()).collect();
-            for (at, row) in missing.into_iter().zip(engine.get_many(&keys)?) {
-                rows[at] = row;
-            }
-        }
-        Ok(rows)
+        let newest = |state: &State, key: &Bytes| Some(state.overlay.newest(key)?.row());
+        Ok(self.read_rows(keys, newest)?.0)
     }
 }
