@@ -11,7 +11,7 @@ use rand::Rng;
 use crate::engines::{Fjall, MemStore, MortalStore};
 use crate::world::World;
 
-const STEPS: usize = 90;
+const STEPS: usize = 60;
 const SEEDS: u64 = 1_500;
 /// Lives on the real engine, for so many of the others.
 const SEEDS_PER_FJALL: u64 = 50;
