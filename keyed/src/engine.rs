@@ -60,6 +60,11 @@ pub trait KeySnapshot: Send {
     /// One answer for each key.
     fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Row>>, EngineError>;
 
-    /// All rows in the order of their keys' bytes.
-    fn rows(&self) -> Rows<'_>;
+    /// The rows whose keys are `start` or beyond, in the order of their keys' bytes.
+    fn rows_from(&self, start: &[u8]) -> Rows<'_>;
+
+    /// All rows, in the same order.
+    fn rows(&self) -> Rows<'_> {
+        self.rows_from(&[])
+    }
 }

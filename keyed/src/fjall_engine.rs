@@ -211,8 +211,9 @@ impl KeySnapshot for FjallSnapshot {
         keys.iter().map(get).collect()
     }
 
-    fn rows(&self) -> Rows<'_> {
-        let rows = self.snapshot.prefix(&self.keyspace, [ROW]);
+    fn rows_from(&self, start: &[u8]) -> Rows<'_> {
+        // Rows are the last of the keyspace.
+        let rows = self.snapshot.range(&self.keyspace, row_key(start)..);
         Box::new(rows.map(|row| {
             let (key, value) = row.into_inner()?;
             Ok((Bytes::copy_from_slice(&key[1..]), decode_row(&value)?))

@@ -1,10 +1,17 @@
 //! From a record batch to changes. Decides nothing about the table.
 
+use std::collections::HashMap;
+
 use bytes::{Bytes, BytesMut};
-use tidelog_records::{BatchHeader, HEADER_LEN, Records, RecordsError, validate};
+use tidelog_records::{BatchHeader, HEADER_LEN, Record, Records, RecordsError, validate};
 use tidelog_storage::ids::Offset;
 
+use crate::engine::EngineError;
+use crate::merge::DecodeFailed;
 use crate::row::{Change, check_key};
+
+/// The header by which a record says which columns it is about.
+pub const COLUMNS_HEADER: &str = "tidelog.columns";
 
 /// Why a batch cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +25,14 @@ pub enum FoldError {
     },
     #[error("these bytes are no record batch")]
     NoBatch,
+    #[error("the values of the batch at offset {offset}: {source}")]
+    Values {
+        offset: Offset,
+        source: DecodeFailed,
+    },
+    /// The row before could not be read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// The changes of one batch.
@@ -27,6 +42,8 @@ pub(crate) struct Decoded {
     pub changes: Vec<Change>,
     /// Records that no table takes: without a key, or with one too long.
     pub passed_over: usize,
+    /// What the columns header of a record says, where it has one and was asked for it.
+    pub named: HashMap<Offset, String>,
 }
 
 /// A part of the log as the table is to see it.
@@ -64,11 +81,12 @@ pub(crate) fn span(batch: &[u8]) -> Result<(Offset, Offset), FoldError> {
 }
 
 /// Reads the records from `from` on. Control batches hold none. `limit_bytes` bounds the
-/// decompressed size.
+/// decompressed size; `with_headers` asks for what records say of their columns.
 pub(crate) fn decode(
     batch: &Bytes,
     from: Offset,
     limit_bytes: usize,
+    with_headers: bool,
 ) -> Result<Decoded, FoldError> {
     let (base, end) = span(batch)?;
     let fail = |source| FoldError::Batch {
@@ -97,6 +115,9 @@ pub(crate) fn decode(
             decoded.passed_over += 1;
             continue;
         };
+        if with_headers && let Some(names) = columns_header(&record) {
+            decoded.named.insert(record.offset, names);
+        }
         decoded.changes.push(Change {
             key: copy_into(&mut arena, key),
             offset: record.offset,
@@ -105,6 +126,14 @@ pub(crate) fn decode(
         });
     }
     Ok(decoded)
+}
+
+/// The last such header counts, as among duplicates of any other.
+fn columns_header(record: &Record<'_>) -> Option<String> {
+    let headers = record.headers.clone();
+    let named = headers.filter(|(key, _)| *key == COLUMNS_HEADER.as_bytes());
+    let value = named.last()?.1?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// Copies, so that a row does not pin the frame its batch came in.

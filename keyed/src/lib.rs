@@ -8,8 +8,9 @@
 //! restore ◀──────────── checkpoints/<file id>.arrow (durable, named by the manifest)
 //! ```
 //!
-//! Full-row last-row semantics: the key is the record's key, byte for byte; a row is the record's
-//! value with its offset and timestamp; a null value deletes.
+//! Unless told otherwise, full-row last-row semantics: the key is the record's key, byte for byte; a
+//! row is the record's value with its offset and timestamp; a null value deletes. [`merge`] has the
+//! other engines, [`changelog`] what a table says of its changes, [`scan`] what reads it in order.
 //!
 //! Promises:
 //! - The table is the fold of the log in offset order. A lookup says the offset it reflects, shows
@@ -24,21 +25,28 @@
 //! calls chooses the thread.
 
 mod admit;
+pub mod changelog;
 pub mod checkpoint;
 pub mod engine;
 mod fjall_engine;
 mod fold;
+pub mod key_order;
+pub mod merge;
 mod open;
 mod overlay;
 pub mod partitioner;
 mod row;
+pub mod scan;
 mod table;
 
 pub use admit::{Refused, RefusedBecause, admit};
 pub use engine::{EngineError, EngineStore, KeyEngine, KeySnapshot};
 pub use fjall_engine::{FjallOptions, FjallStore, INDEX_DIRECTORY};
-pub use fold::{Chunk, FoldError};
+pub use fold::{COLUMNS_HEADER, Chunk, FoldError};
 pub use open::{Home, OpenError, Opened, Start, Unfit, open};
 pub use partitioner::{Rule, RuleSet, WrongBucket};
 pub use row::{Change, KEY_BYTES_MAX, KeyError, Row, check_key};
-pub use table::{CatchUpError, FlushStep, Folded, KeyedTable, Lookup, TableOptions};
+pub use table::{
+    CatchUpError, ChangelogError, ChangelogPart, CheckError, FlushStep, Folded, KeyedTable, Lookup,
+    Page, TableOptions, TableView,
+};

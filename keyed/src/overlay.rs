@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use tidelog_storage::ids::Offset;
 
-use crate::row::Change;
+use crate::row::{Change, Row};
 
 /// Memory of one change beside its key and value, about: its place in the queue and in the index.
 const CHANGE_OVERHEAD_BYTES: usize =
@@ -29,6 +29,13 @@ struct Held {
     change: Change,
     /// The change before it of the same key; drained if it lies below the front.
     older: Option<Seq>,
+}
+
+/// A change, with the row it met.
+pub(crate) struct Since {
+    pub change: Change,
+    /// The row before, where the overlay has it; else the engine does.
+    pub before: Option<Option<Row>>,
 }
 
 /// What of the overlay goes to the engine next.
@@ -70,6 +77,45 @@ impl Overlay {
             at = held.older;
         }
         None
+    }
+
+    /// The newest change of `key`, stable or not.
+    pub fn newest(&self, key: &[u8]) -> Option<&Change> {
+        let seq = *self.newest.get(key)?;
+        Some(&self.held(seq)?.change)
+    }
+
+    /// The newest change below `end` of each key that `wanted` takes. Looks at every key.
+    pub fn changed(
+        &self,
+        end: Offset,
+        wanted: impl Fn(&Bytes) -> bool,
+    ) -> impl Iterator<Item = &Change> {
+        let keys = self.newest.keys().filter(move |key| wanted(key));
+        keys.filter_map(move |key| self.get(key, end))
+    }
+
+    /// The changes from `from` to below `end`, about `max_bytes` of them but at least one, and the
+    /// offset behind them.
+    pub fn since(&self, from: Offset, end: Offset, max_bytes: usize) -> (Vec<Since>, Offset) {
+        let first = self.queue.partition_point(|held| held.change.offset < from);
+        let (mut since, mut bytes) = (Vec::new(), 0);
+        for held in self.queue.range(first..) {
+            let change = &held.change;
+            if change.offset >= end {
+                break;
+            }
+            bytes += Self::cost(change);
+            if !since.is_empty() && bytes > max_bytes {
+                return (since, change.offset);
+            }
+            let older = held.older.and_then(|seq| self.held(seq));
+            since.push(Since {
+                change: change.clone(),
+                before: older.map(|older| older.change.row()),
+            });
+        }
+        (since, end)
     }
 
     /// Changes from the front on, below `end` and up to `max_bytes`, but at least one if there is

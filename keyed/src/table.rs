@@ -8,8 +8,17 @@
 //! and the older row answers. The engine never passes that mark, because only changes below it are
 //! flushed.
 //!
+//! With a merge engine, folding reads the rows before: `table/merging`. What reads the table whole
+//! or in ranges is `table/view`, what reads how it changed `table/changes`.
+//!
 //! Locks: `folding` and `flushing` each serialise one kind of work and are held across I/O; `state`
-//! is held for moments. Order: `folding`, `flushing`, `state`.
+//! is held for moments. Order: `folding`, `flushing`, `merger`, `state`.
+
+mod changes;
+mod merging;
+mod view;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -17,8 +26,13 @@ use tidelog_storage::ids::{Offset, PartitionId};
 
 use crate::engine::{EngineError, KeyEngine, KeySnapshot};
 use crate::fold::{self, Chunk, FoldError};
+use crate::merge::Merger;
 use crate::overlay::Overlay;
-use crate::row::Row;
+use crate::row::{Change, Row};
+
+pub use self::changes::{ChangelogError, ChangelogPart};
+pub use self::merging::CheckError;
+pub use self::view::{Page, TableView};
 
 /// Limits of one table, in bytes.
 #[derive(Debug, Clone)]
@@ -57,6 +71,11 @@ pub struct Folded {
     pub changes: usize,
     /// Records without a key, or with one too long: they are in the log, but in no table.
     pub passed_over: usize,
+    /// Records that the merge engine keeps out of the table by its own rules: a second row under
+    /// `first_row`, a lower version, a delete that is ignored or finds nothing.
+    pub unchanged: usize,
+    /// Records that the merge engine refuses, and that changed nothing.
+    pub refused: usize,
 }
 
 /// What a flush step did.
@@ -74,7 +93,7 @@ pub struct FlushStep {
 #[derive(Debug, thiserror::Error)]
 pub enum CatchUpError<E: std::error::Error + 'static> {
     #[error(transparent)]
-    Fold(#[from] FoldError),
+    Fold(FoldError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("reading the log: {0}")]
@@ -84,11 +103,22 @@ pub enum CatchUpError<E: std::error::Error + 'static> {
     Missing { at: Offset, end: Offset },
 }
 
+impl<E: std::error::Error + 'static> From<FoldError> for CatchUpError<E> {
+    /// An engine that fails is made anew, wherever it failed.
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::Engine(error) => Self::Engine(error),
+            other => Self::Fold(other),
+        }
+    }
+}
+
 /// One partition's table. Shared; every method may be called from any thread.
 pub struct KeyedTable {
     partition: PartitionId,
     engine: Box<dyn KeyEngine>,
     options: TableOptions,
+    merger: RwLock<Option<Arc<Merger>>>,
     state: RwLock<State>,
     folding: Mutex<()>,
     flushing: Mutex<()>,
@@ -100,12 +130,20 @@ struct State {
     applied: Offset,
     folded_to: Offset,
     stable_end: Offset,
+    /// Nothing from here on is flushed: the changelog has not been taken yet.
+    held_from: Option<Offset>,
 }
 
 impl State {
-    /// End of what may be shown and flushed.
+    /// End of what may be shown.
     fn visible_end(&self) -> Offset {
         self.stable_end.min(self.folded_to)
+    }
+
+    /// End of what may be flushed.
+    fn flushable_end(&self) -> Offset {
+        let held_from = self.held_from.unwrap_or(Offset::MAX);
+        self.visible_end().min(held_from)
     }
 }
 
@@ -122,11 +160,13 @@ impl KeyedTable {
             applied,
             folded_to: applied,
             stable_end: applied,
+            held_from: None,
         };
         Self {
             partition,
             engine,
             options,
+            merger: RwLock::new(None),
             state: RwLock::new(state),
             folding: Mutex::new(()),
             flushing: Mutex::new(()),
@@ -178,7 +218,7 @@ impl KeyedTable {
     ///
     /// # Errors
     /// [`FoldError::Gap`] if batches before it are missing: read them from the log first. On any
-    /// error nothing changes.
+    /// error nothing of it changes, but what [`folded_to`](Self::folded_to) says.
     pub fn fold(&self, batch: &Bytes) -> Result<Folded, FoldError> {
         let _one_at_a_time = self.folding.lock();
         self.fold_next(batch)
@@ -200,7 +240,8 @@ impl KeyedTable {
     /// Folds the log up to `end`, which is stable. `read` answers a [`Chunk`] of it from the batch that
     /// holds an offset on, and may go beyond `end`: what lies there is folded, too, and waits in the
     /// overlay. The overlay is flushed whenever it is over its budget, so memory stays bounded however
-    /// far behind the table is.
+    /// far behind the table is: where the changelog holds the overlay full, this stops before `end`
+    /// without an error, and goes on when called after the changelog was taken.
     ///
     /// Any number of callers may ask for this at the same time: the first one does the work for
     /// all, the others find it done.
@@ -222,6 +263,9 @@ impl KeyedTable {
                 self.pass_over(base);
                 self.fold_next(&batch)?;
                 while !self.has_room() && self.flush_step(self.options.step_bytes)?.more {}
+                if !self.has_room() && self.is_held() {
+                    return Ok(());
+                }
             }
             self.pass_over(chunk.end);
             if self.folded_to() == at {
@@ -233,20 +277,34 @@ impl KeyedTable {
     /// Looks keys up as of the stable end, of which the caller knows at least `stable_end`.
     pub fn lookup(&self, keys: &[Bytes], stable_end: Offset) -> Result<Lookup, EngineError> {
         self.advance(stable_end);
+        let visible = |state: &State, key: &Bytes| {
+            let change = state.overlay.get(key, state.visible_end())?;
+            Some(change.row())
+        };
+        let (rows, reflects) = self.read_rows(keys, visible)?;
+        Ok(Lookup { rows, reflects })
+    }
+
+    /// The rows of keys: what the overlay has of them, which `changed` says, else what the engine has.
+    /// Also the visible end of that moment.
+    fn read_rows(
+        &self,
+        keys: &[Bytes],
+        changed: impl Fn(&State, &Bytes) -> Option<Option<Row>>,
+    ) -> Result<(Vec<Option<Row>>, Offset), EngineError> {
         let mut rows = vec![None; keys.len()];
         let mut missing = Vec::new();
-        let (reflects, engine) = {
+        let (visible_end, engine) = {
             let state = self.state.read();
-            let reflects = state.visible_end();
             for (at, key) in keys.iter().enumerate() {
-                match state.overlay.get(key, reflects) {
-                    Some(change) => rows[at] = change.row(),
+                match changed(&state, key) {
+                    Some(row) => rows[at] = row,
                     None => missing.push(at),
                 }
             }
             // Taken under the lock: what the overlay does not hold now, this snapshot does.
             let engine = (!missing.is_empty()).then(|| self.engine.snapshot());
-            (reflects, engine.transpose()?)
+            (state.visible_end(), engine.transpose()?)
         };
         if let Some(engine) = engine {
             let keys: Vec<_> = missing.iter().map(|at| keys[*at].clone()).collect();
@@ -254,7 +312,7 @@ impl KeyedTable {
                 rows[at] = row;
             }
         }
-        Ok(Lookup { rows, reflects })
+        Ok((rows, visible_end))
     }
 
     /// Moves the oldest stable changes to the engine, about `max_bytes` of them.
@@ -263,11 +321,11 @@ impl KeyedTable {
     /// The engine failed: nothing is lost, but it has to be made anew.
     pub fn flush_step(&self, max_bytes: usize) -> Result<FlushStep, EngineError> {
         let _one_at_a_time = self.flushing.lock();
-        let (cut, visible_end, applied) = {
+        let (cut, flushable_end, applied) = {
             let state = self.state.read();
-            let visible_end = state.visible_end();
-            let cut = state.overlay.cut(visible_end, max_bytes);
-            (cut, visible_end, state.applied)
+            let flushable_end = state.flushable_end();
+            let cut = state.overlay.cut(flushable_end, max_bytes);
+            (cut, flushable_end, state.applied)
         };
         if cut.end > applied {
             self.engine.apply(&cut.changes, Some(cut.end))?;
@@ -277,9 +335,9 @@ impl KeyedTable {
             state.applied = cut.end;
         }
         Ok(FlushStep {
-            applied: cut.end,
+            applied: cut.end.max(applied),
             bytes: cut.bytes,
-            more: cut.end < visible_end,
+            more: cut.end < flushable_end,
         })
     }
 
@@ -311,16 +369,31 @@ impl KeyedTable {
                 got: base,
             });
         }
-        let decoded = fold::decode(batch, from, self.options.batch_bytes_max)?;
+        match self.merger() {
+            Some(merger) if !merger.is_blind_from(from) => {
+                self.fold_merging(&merger, batch, from, end)
+            }
+            _ => self.fold_blindly(batch, from, end),
+        }
+    }
+
+    /// Each record is its row; the one before plays no part.
+    fn fold_blindly(&self, batch: &Bytes, from: Offset, end: Offset) -> Result<Folded, FoldError> {
+        let decoded = fold::decode(batch, from, self.options.batch_bytes_max, false)?;
         let folded = Folded {
             changes: decoded.changes.len(),
             passed_over: decoded.passed_over,
+            ..Folded::default()
         };
+        self.push(decoded.changes, end);
+        Ok(folded)
+    }
+
+    fn push(&self, changes: Vec<Change>, end: Offset) {
         let mut state = self.state.write();
-        for change in decoded.changes {
+        for change in changes {
             state.overlay.push(change);
         }
         state.folded_to = end;
-        Ok(folded)
     }
 }

@@ -25,10 +25,14 @@ pub use load::{LoadError, load};
 pub use policy::{Kept, is_due, keep_newest, usable};
 pub use reader::{CheckpointReader, ReadError};
 pub use tidelog_storage::checkpoint::{CheckpointMeta, DIRECTORY, path, remove, retention_floor};
-pub use writer::{WriteError, write};
+pub use writer::{WriteError, write, write_by};
 
-/// Format version written, and the oldest reader that understands it.
-pub const FORMAT_VERSION: u16 = 1;
+/// The newest format version that is written and read. A file asks for no newer reader than it
+/// needs: [`VALUES_VERSION`] where all rows are records' values.
+pub const FORMAT_VERSION: u16 = 2;
+
+/// The version of a checkpoint without merged rows.
+pub const VALUES_VERSION: u16 = 1;
 
 #[cfg(test)]
 mod tests;

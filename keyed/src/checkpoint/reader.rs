@@ -12,7 +12,9 @@ use bytes::Bytes;
 use tidelog_storage::disk::{Disk, DiskFile};
 use tidelog_storage::segment::FileId;
 
+use super::writer::RULES;
 use super::{CheckpointMeta, FORMAT_VERSION, path};
+use crate::merge::RuleLog;
 use crate::row::Change;
 
 /// Bytes read at a time while the crc is checked.
@@ -77,6 +79,15 @@ impl CheckpointReader {
             rows: 0,
             last_key: None,
         })
+    }
+
+    /// The rules that made the rows, by which they are to be read.
+    pub fn rules(&self) -> Result<RuleLog, ReadError> {
+        let schema = self.reader.schema();
+        let rules = schema.metadata().get(RULES);
+        let rules = rules.map(|text| RuleLog::from_json(text)).transpose();
+        let rules = rules.map_err(|_| self.corrupt("its rules cannot be read"))?;
+        Ok(rules.unwrap_or_default())
     }
 
     /// The next block of rows in key order, as changes that put them; `None` after the last.

@@ -11,6 +11,7 @@ use tidelog_storage::segment::FileId;
 
 use super::*;
 use crate::engine::{EngineError, KeySnapshot, Rows};
+use crate::merge::{Cells, Engine, Rule, RuleLog, Value};
 use crate::row::Row;
 
 const PARTITION: PartitionId = PartitionId {
@@ -32,9 +33,9 @@ impl KeySnapshot for Snapshot {
         Ok(keys.iter().map(|key| self.rows.get(key).cloned()).collect())
     }
 
-    fn rows(&self) -> Rows<'_> {
+    fn rows_from(&self, start: &[u8]) -> Rows<'_> {
         let owned = |(key, row): (&Bytes, &Row)| Ok((key.clone(), row.clone()));
-        Box::new(self.rows.iter().map(owned))
+        Box::new(self.rows.range(Bytes::copy_from_slice(start)..).map(owned))
     }
 }
 
@@ -273,18 +274,78 @@ fn bytes_that_are_no_checkpoint_are_an_error() {
 }
 
 #[test]
+fn a_table_that_merges_asks_for_a_reader_that_knows_how() {
+    let disk = SimDisk::new();
+    let merged = merged();
+    let write = |file: u8, rules: &RuleLog| {
+        let disk = Arc::new(disk.clone());
+        write_by(disk, FileId([file; 16]), PARTITION, &merged, rules).unwrap()
+    };
+    let sums = write(1, &sums());
+    assert_eq!((sums.format_version, sums.min_reader), (2, 2));
+    let first = Rule {
+        engine: Engine::FirstRow,
+        ..Rule::LAST_ROW
+    };
+    let values = write(2, &RuleLog::of(first));
+    assert_eq!((values.format_version, values.min_reader), (1, 1));
+    let rules = CheckpointReader::open(&disk, &values).unwrap().rules();
+    assert_eq!(rules.unwrap().newest().engine, Engine::FirstRow);
+}
+
+fn sums() -> RuleLog {
+    RuleLog::from_json(include_str!("../../fixtures/v2/rules.json")).unwrap()
+}
+
+/// Two rows by the rules of [`sums`]: a value, and cells.
+fn merged() -> Snapshot {
+    let cells = Cells::from_iter([(4, Value::Decimal(1_250))]);
+    let row = |offset, value| Row {
+        offset,
+        timestamp: 1_700_000_000_000,
+        value,
+    };
+    let rows = [
+        (Bytes::from_static(b"cells"), row(8, cells.encode())),
+        (
+            Bytes::from_static(b"value"),
+            row(6, Bytes::from_static(b"{}")),
+        ),
+    ];
+    Snapshot {
+        rows: rows.into(),
+        applied: Some(9),
+    }
+}
+
+#[test]
 fn version_1_stays_readable() {
-    let bytes = include_bytes!("../../fixtures/v1/key-checkpoint.arrow");
     let meta = include_bytes!("../../fixtures/v1/key-checkpoint.meta.cbor");
-    let meta: CheckpointMeta = minicbor::decode(meta).unwrap();
+    let bytes = include_bytes!("../../fixtures/v1/key-checkpoint.arrow");
+    let (found, rules) = fixture(1, meta, bytes);
+    assert_eq!(found, snapshot(5, 12).rows);
+    assert_eq!(rules, RuleLog::default());
+}
+
+#[test]
+fn version_2_stays_readable() {
+    let meta = include_bytes!("../../fixtures/v2/key-checkpoint.meta.cbor");
+    let bytes = include_bytes!("../../fixtures/v2/key-checkpoint.arrow");
+    let (found, rules) = fixture(2, meta, bytes);
+    assert_eq!(found, merged().rows);
+    assert_eq!(rules, sums());
+    let cells = Cells::decode(&found[&b"cells"[..]].value).unwrap();
+    assert_eq!(cells.value(4), &Value::Decimal(1_250));
+}
+
+fn fixture(version: u16, meta_bytes: &[u8], bytes: &[u8]) -> (BTreeMap<Bytes, Row>, RuleLog) {
+    let meta: CheckpointMeta = minicbor::decode(meta_bytes).unwrap();
     assert_eq!(meta.partition, PARTITION);
-    assert_eq!((meta.format_version, meta.min_reader), (1, 1));
+    assert_eq!((meta.format_version, meta.min_reader), (version, version));
+    assert_eq!(minicbor::to_vec(&meta).unwrap(), meta_bytes);
     let disk = SimDisk::new();
     let file = disk.create(&path(meta.file)).unwrap();
     file.write_all_at(bytes, 0).unwrap();
-    assert_eq!(read(&disk, &meta).unwrap(), snapshot(5, 12).rows);
-    assert_eq!(
-        minicbor::to_vec(&meta).unwrap(),
-        include_bytes!("../../fixtures/v1/key-checkpoint.meta.cbor")
-    );
+    let rules = CheckpointReader::open(&disk, &meta).unwrap().rules();
+    (read(&disk, &meta).unwrap(), rules.unwrap())
 }

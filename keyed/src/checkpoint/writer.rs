@@ -16,13 +16,17 @@ use tidelog_storage::ids::{Offset, PartitionId};
 use tidelog_storage::segment::FileId;
 use tidelog_storage::sink::Sink;
 
-use super::{CheckpointMeta, FORMAT_VERSION};
+use super::{CheckpointMeta, FORMAT_VERSION, VALUES_VERSION};
 use crate::engine::{EngineError, KeySnapshot};
+use crate::merge::RuleLog;
 use crate::row::Row;
 
 /// A block ends with the row that reaches one of these.
 const BLOCK_BYTES: usize = 4 << 20;
 const BLOCK_ROWS: usize = 1 << 16;
+
+/// Where a file has the rules that made its rows.
+pub(super) const RULES: &str = "tidelog.rules";
 
 /// Why a checkpoint could not be written. The file then has no final name, except after a failed
 /// sync of the directory, where it may have one; either way nothing names it.
@@ -36,14 +40,31 @@ pub enum WriteError {
     Io { file: FileId, source: io::Error },
     #[error("encoding checkpoint {file}: {source}")]
     Encode { file: FileId, source: ArrowError },
+    #[error("checkpoint {file}: {source}")]
+    Rules {
+        file: FileId,
+        source: serde_json::Error,
+    },
 }
 
-/// Writes all rows of `snapshot` and makes the file durable. Name it in a manifest afterwards.
+/// [`write_by`] for a table that never had other rules than the first.
 pub fn write(
     disk: Arc<dyn Disk>,
     file: FileId,
     partition: PartitionId,
     snapshot: &dyn KeySnapshot,
+) -> Result<CheckpointMeta, WriteError> {
+    write_by(disk, file, partition, snapshot, &RuleLog::default())
+}
+
+/// Writes all rows of `snapshot`, which `rules` made, and makes the file durable. Name it in a
+/// manifest afterwards.
+pub fn write_by(
+    disk: Arc<dyn Disk>,
+    file: FileId,
+    partition: PartitionId,
+    snapshot: &dyn KeySnapshot,
+    rules: &RuleLog,
 ) -> Result<CheckpointMeta, WriteError> {
     let reflects = snapshot.applied()?.ok_or(WriteError::Incomplete)?;
     let io = |source| WriteError::Io { file, source };
@@ -51,7 +72,17 @@ pub fn write(
         ArrowError::IoError(_, source) => WriteError::Io { file, source },
         source => WriteError::Encode { file, source },
     };
-    let schema = Arc::new(schema(partition, reflects));
+    let version = match rules.keeps_values() {
+        true => VALUES_VERSION,
+        false => FORMAT_VERSION,
+    };
+    let rules = match *rules == RuleLog::default() {
+        true => None,
+        false => Some(rules.to_json()),
+    };
+    let rules = rules.transpose();
+    let rules = rules.map_err(|source| WriteError::Rules { file, source })?;
+    let schema = Arc::new(schema(partition, reflects, version, rules));
     let options = IpcWriteOptions::default()
         .try_with_compression(Some(CompressionType::ZSTD))
         .map_err(encode)?;
@@ -79,8 +110,8 @@ pub fn write(
     let (file_len, file_crc) = sink.finish().map_err(io)?;
     Ok(CheckpointMeta {
         file,
-        format_version: FORMAT_VERSION,
-        min_reader: FORMAT_VERSION,
+        format_version: version,
+        min_reader: version,
         partition,
         reflects,
         rows,
@@ -89,7 +120,7 @@ pub fn write(
     })
 }
 
-fn schema(partition: PartitionId, reflects: Offset) -> Schema {
+fn schema(partition: PartitionId, reflects: Offset, version: u16, rules: Option<String>) -> Schema {
     let fields = vec![
         Field::new("key", DataType::Binary, false),
         Field::new("offset", DataType::Int64, false),
@@ -98,13 +129,15 @@ fn schema(partition: PartitionId, reflects: Offset) -> Schema {
     ];
     let metadata = [
         ("tidelog.kind", "key-checkpoint".to_owned()),
-        ("tidelog.format_version", FORMAT_VERSION.to_string()),
-        ("tidelog.min_reader", FORMAT_VERSION.to_string()),
+        ("tidelog.format_version", version.to_string()),
+        ("tidelog.min_reader", version.to_string()),
         ("tidelog.topic_id", partition.topic.to_string()),
         ("tidelog.partition", partition.index.to_string()),
         ("tidelog.reflects", reflects.to_string()),
     ];
-    let metadata: HashMap<_, _> = metadata.map(|(k, v)| (k.to_owned(), v)).into();
+    let rules = rules.map(|rules| (RULES, rules));
+    let metadata = metadata.into_iter().chain(rules);
+    let metadata: HashMap<_, _> = metadata.map(|(k, v)| (k.to_owned(), v)).collect();
     Schema::new_with_metadata(fields, metadata)
 }
 

@@ -107,12 +107,9 @@ impl KeySnapshot for State {
         Ok(keys.iter().map(|key| self.rows.get(key).cloned()).collect())
     }
 
-    fn rows(&self) -> Rows<'_> {
-        Box::new(
-            self.rows
-                .iter()
-                .map(|(key, row)| Ok((key.clone(), row.clone()))),
-        )
+    fn rows_from(&self, start: &[u8]) -> Rows<'_> {
+        let rows = self.rows.range(Bytes::copy_from_slice(start)..);
+        Box::new(rows.map(|(key, row)| Ok((key.clone(), row.clone()))))
     }
 }
 
