@@ -275,7 +275,10 @@ impl<'a> Bound<'a> {
         };
         match noted {
             Err(BindError::Refused(SchemaRefusal::TooMany | SchemaRefusal::TooLong { .. })) => {
-                warn!(topic = self.topic.name, "the inferred table has no room for more columns");
+                warn!(
+                    topic = self.topic.name,
+                    "the inferred table has no room for more columns"
+                );
                 if let Some(writers) = format.schema.writers() {
                     let plan = Arc::new(Plan::Inferred(Growth::Over));
                     writers.learn(SchemaRef::Latest, Known::Plan(plan));
@@ -293,7 +296,9 @@ impl<'a> Bound<'a> {
                 continue;
             };
             if let Ok(schema) = self.schema(reference).await? {
-                return self.begin(&schema, indexes.map(MessageChoice::Indexes)).await;
+                return self
+                    .begin(&schema, indexes.map(MessageChoice::Indexes))
+                    .await;
             }
         }
         Err(BindError::Undecided)
@@ -341,7 +346,10 @@ impl<'a> Bound<'a> {
             }
             Reading::Plan(plan) => Ok(plan),
             Reading::Unusable(why) => {
-                warn!(topic = self.topic.name, why, "records of a schema are no rows");
+                warn!(
+                    topic = self.topic.name,
+                    why, "records of a schema are no rows"
+                );
                 Err(Arc::from(why))
             }
         };
@@ -413,7 +421,12 @@ impl<'a> Bound<'a> {
             Reply::Schemas(Err(refusal)) => Err(refusal.into()),
             _ => {
                 let columns = schema.map_or(2, |schema| schema.fields().len());
-                info!(topic = self.topic.name, schema = id, columns, "the table has new columns");
+                info!(
+                    topic = self.topic.name,
+                    schema = id,
+                    columns,
+                    "the table has new columns"
+                );
                 Ok(())
             }
         }
@@ -421,15 +434,14 @@ impl<'a> Bound<'a> {
 
     /// Values of the records from `first` on, up to a sample.
     async fn values(&self, first: Offset) -> Result<Vec<Option<Bytes>>, BindError> {
-        self.sample(first, |record| Some(record.value.map(Bytes::copy_from_slice)))
-            .await
+        self.sample(first, |record| {
+            Some(record.value.map(Bytes::copy_from_slice))
+        })
+        .await
     }
 
     /// Values that are there, each with the header that may name its schema.
-    async fn named_values(
-        &self,
-        first: Offset,
-    ) -> Result<Vec<(Option<Bytes>, Bytes)>, BindError> {
+    async fn named_values(&self, first: Offset) -> Result<Vec<(Option<Bytes>, Bytes)>, BindError> {
         self.sample(first, |record| {
             let value = Bytes::copy_from_slice(record.value?);
             let is_named = |(key, _): &(&[u8], _)| *key == VALUE_SCHEMA_HEADER.as_bytes();
@@ -446,7 +458,9 @@ impl<'a> Bound<'a> {
         take: impl Fn(&tidelog_records::Record<'_>) -> Option<T>,
     ) -> Result<Vec<T>, BindError> {
         let end = ReadEnd::StableEnd;
-        let plan = self.partition.plan_read_to(end, first, SAMPLE_BYTES, true)?;
+        let plan = self
+            .partition
+            .plan_read_to(end, first, SAMPLE_BYTES, true)?;
         let pieces = self.broker.log().load(plan).await?;
         let committed = self.partition.committed(first, pieces)?;
         let mut sample = Vec::new();

@@ -199,6 +199,7 @@ impl Builder {
         if let Err(error) = binder.refresh(&self.broker, &partition).await {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
+        self.take_formats();
         let formats = self.live.formats();
         let Some(format) = formats.current().cloned() else {
             return Ok(self.found(&partition, first).await?);

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use tidelog_coordinator::cluster::RowsSchema;
 use tidelog_coordinator::cluster::settings::{TableCodec, TableMode, TableSettings};
 use tidelog_storage::rows::{Compression, Shape, UnsupportedType};
-use tidelog_typed::{
-    Growth, Known, Plan, RowSchema, SchemaError, SchemaRef, TableSchema, Writers,
-};
+use tidelog_typed::{Growth, Known, Plan, RowSchema, SchemaError, SchemaRef, TableSchema, Writers};
 
 /// Id of the columns key and value, which no topic's own schema ever has.
 pub const KEY_VALUE_SCHEMA_ID: i32 = 0;
