@@ -12,8 +12,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use support::data::{batch, now_ms};
+use support::group::text;
 use support::table::{columnar, decode};
 use support::{Client, TestBroker};
+use tidelog_protocol_ext::ext::alter_table::{AlterTableRequest, ColumnChange};
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 use tidelog_protocol_ext::ext::describe_table::Table;
 use tidelog_records::BatchBuilder;
@@ -231,4 +233,97 @@ async fn bare_values_are_of_the_newest_schema() {
     let table = client.describe_table(topic).await;
     assert_eq!(table.schemas.len(), 2);
     assert_eq!(column(&table, &runs, "city").1, ["Kiel"]);
+}
+
+const CITIES: &str = r#"{"fields":[
+    {"name":"id","type":"int","nullable":false},
+    {"name":"city","type":"string"},
+    {"name":"address","type":{"struct":[{"name":"zip","type":"string"}]}}]}"#;
+
+fn change(
+    action: i8,
+    path: &str,
+    column_type: Option<&str>,
+    new_name: Option<&str>,
+) -> ColumnChange {
+    ColumnChange {
+        action,
+        path: text(path),
+        column_type: column_type.map(text),
+        new_name: new_name.map(text),
+    }
+}
+
+async fn alter(
+    client: &mut Client,
+    topic: Uuid,
+    schema_id: i32,
+    changes: &[ColumnChange],
+) -> (i16, i32) {
+    let request = AlterTableRequest {
+        timeout_ms: 10_000,
+        topic_id: topic,
+        name: None,
+        schema_id,
+        validate_only: false,
+        changes: changes.to_vec(),
+    };
+    let answer = client.call_ext(&request).await;
+    (answer.error_code, answer.schema_id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_altered_and_old_rows_stay_as_they_are() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let inline = [(MODE, "inline"), ("tidelog.table.schema", CITIES)];
+    let topic = client.make_topic("cities", 1, &inline).await;
+    produce_json(
+        &mut client,
+        "cities",
+        &[r#"{"id":1,"city":"Kiel"}"#.to_owned()],
+    )
+    .await;
+    client.rows_up_to(columnar(topic, 0, None), 1).await;
+
+    let changes = [
+        change(0, "mayor", Some("string"), None),
+        change(0, "address.street", Some("string"), None),
+        change(1, "id", Some("long"), None),
+        change(2, "city", None, Some("name")),
+        change(3, "#1", None, None),
+    ];
+    assert_eq!(alter(&mut client, topic, 7, &changes).await, (95, -1));
+    for refused in [
+        change(1, "city", Some("int"), None),
+        change(0, "x", Some("no type"), None),
+        change(0, "city", Some("string"), None),
+        change(2, "nobody", None, Some("x")),
+        change(2, "city", None, None),
+        change(9, "city", None, None),
+        change(4, "", None, None),
+    ] {
+        assert_eq!(alter(&mut client, topic, -1, &[refused]).await, (42, -1));
+    }
+    assert_eq!(alter(&mut client, topic, 1, &changes).await, (0, 2));
+    let later = r#"{"id":5000000000,"name":"Bonn","mayor":"A","address":{"street":"B"}}"#;
+    produce_json(&mut client, "cities", &[later.to_owned()]).await;
+    let broker = broker.restart().await;
+    let mut client = broker.client().await;
+    let runs = client.rows_up_to(columnar(topic, 0, None), 2).await;
+    let table = client.describe_table(topic).await;
+    assert_eq!((table.current_schema_id, table.schemas.len()), (2, 2));
+    // The first row was made again, of a value that calls the column by its old name.
+    let (_, cities) = column(&table, &runs, "name");
+    assert_eq!(cities, ["Kiel", "Bonn"]);
+    // By its id the renamed column is there in both.
+    let request = columnar(topic, 0, Some(&["#2"]));
+    let runs = client.rows_up_to(request, 2).await;
+    let count: i32 = runs.iter().map(|run| run.row_count).sum();
+    assert_eq!(count, 2);
+    assert!(runs.iter().all(|run| !run.messages.is_empty()));
+    assert_eq!(
+        alter(&mut client, topic, -1, &[change(4, "mayor", None, None)]).await,
+        (0, 3)
+    );
 }

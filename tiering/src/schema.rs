@@ -324,7 +324,11 @@ fn merge_struct(
     for field in current.fields() {
         fields.push(match wanted.field_by_id(field.id) {
             Some(wanted) => merge_field(field, wanted, &join(path, &field.name))?,
-            None => Arc::clone(field),
+            // Rows have it no more; those that did keep it.
+            None => Arc::new(NestedField {
+                required: false,
+                ..NestedField::clone(field)
+            }),
         });
     }
     let is_new = |field: &&NestedFieldRef| current.field_by_id(field.id).is_none();
@@ -338,9 +342,12 @@ fn merge_field(
     path: &str,
 ) -> Result<NestedFieldRef, SchemaError> {
     let merged = merge_type(&current.field_type, &wanted.field_type, path)?;
-    let mut field = NestedField::clone(current);
-    field.field_type = Box::new(merged);
-    Ok(Arc::new(field))
+    Ok(Arc::new(NestedField {
+        name: wanted.name.clone(),
+        required: current.required && wanted.required,
+        field_type: Box::new(merged),
+        ..NestedField::clone(current)
+    }))
 }
 
 fn merge_type(current: &Type, wanted: &Type, path: &str) -> Result<Type, SchemaError> {

@@ -337,7 +337,11 @@ impl Entries {
 impl Group {
     pub(crate) fn new(fields: &[Field]) -> Self {
         let names: Vec<_> = fields.iter().map(|field| field.name.clone()).collect();
-        let by_name = names.iter().cloned().zip(0..).collect();
+        let called = |(at, field): (usize, &Field)| {
+            let names: Vec<_> = field.names().map(|name| (name.clone(), at)).collect();
+            names
+        };
+        let by_name = fields.iter().enumerate().flat_map(called).collect();
         Self {
             names,
             by_name,

@@ -27,6 +27,15 @@ pub struct Field {
     pub name: String,
     pub kind: Kind,
     pub nullable: bool,
+    /// Names it had before: values may use them still.
+    pub aliases: Vec<String>,
+}
+
+impl Field {
+    /// The names values may call it by, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
 }
 
 /// What a field holds.

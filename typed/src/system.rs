@@ -89,5 +89,6 @@ fn field(id: i32, name: &str, kind: Kind, nullable: bool) -> Field {
         name: name.to_owned(),
         kind,
         nullable,
+        aliases: Vec::new(),
     }
 }

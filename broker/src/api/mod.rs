@@ -47,6 +47,7 @@ use kafka_protocol::messages::{
     DeleteRecordsRequest, FetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Message, Request, VersionRange};
+use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
@@ -248,6 +249,7 @@ apis! {
         LookupRequest => ext::lookup;
         UnionReadOffsetsRequest => ext::union_read_offsets;
         DescribeTableRequest => ext::describe_table;
+        AlterTableRequest => ext::alter_table;
         TierStatusRequest => ext::tier_status;
         ImportRecordsRequest => ext::import_records;
     }

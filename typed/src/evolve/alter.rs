@@ -121,7 +121,14 @@ impl Altering<'_> {
             }
             Alteration::Rename { column, name } => {
                 let (siblings, at) = self.place_of(column)?;
-                name.clone_into(&mut siblings[at].name);
+                let field = &mut siblings[at];
+                // Values keep calling it as they did.
+                field.aliases.retain(|alias| alias != name);
+                if field.name != *name {
+                    field
+                        .aliases
+                        .push(std::mem::replace(&mut field.name, name.clone()));
+                }
                 Ok(())
             }
             Alteration::Drop { column } => {

@@ -87,7 +87,10 @@ impl Merging {
         let mut left: HashMap<String, usize> = names.zip(0..).collect();
         for field in writer {
             let path = join(within, &field.name);
-            match left.remove(&field.name) {
+            let called = |place: &usize| table[*place].aliases.contains(&field.name);
+            let renamed = (0..table.len()).find(called);
+            let name = renamed.map_or(&field.name, |place| &table[place].name);
+            match left.remove(name) {
                 Some(place) => self.field(&mut table[place], field, &path)?,
                 None => table.push(self.added(field, path)?),
             }

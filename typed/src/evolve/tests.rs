@@ -199,7 +199,7 @@ fn alterations_are_done_in_order_and_ids_do_not_come_back() {
             r#"{"id":10,"name":"sku","type":{"list":"string","element_id":11},"nullable":true}]},"#,
             r#""element_id":4},"nullable":true},"#,
             r#"{"id":6,"name":"labels","type":{"map":"long","key_id":7,"value_id":8},"nullable":true},"#,
-            r#"{"id":1,"name":"order_id","type":"int","nullable":false}],"last_id":11}"#
+            r#"{"id":1,"name":"order_id","type":"int","nullable":false,"aliases":["id"]}],"last_id":11}"#
         )
     );
 }
@@ -267,7 +267,7 @@ fn refused_alterations_say_why() {
             column: path("price"),
             name: "labels".to_owned(),
         },
-        "fields[3] \"labels\": another field has this name",
+        "fields[3] \"labels\": another field has this name, or had it",
     );
     refused(
         Alteration::Drop {
@@ -422,4 +422,48 @@ fn rows_read_through_the_newer_schema_are_those_written_under_it() {
         let again = merge(&newer.schema, &Draft { fields: to }).unwrap();
         assert!(again.changes.is_empty(), "seed {seed}");
     }
+}
+
+#[test]
+fn values_may_call_a_renamed_column_as_before() {
+    let table = TableSchema::parse(r#"{"fields":[{"name":"city","type":"string"}]}"#).unwrap();
+    let rename = |from: &str, to: &str| Alteration::Rename {
+        column: Target::Path(vec![from.to_owned()]),
+        name: to.to_owned(),
+    };
+    let renamed = alter(
+        &table,
+        &[rename("city", "town"), rename("town", "name")],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(renamed.fields()[0].aliases, ["city", "town"]);
+    assert_eq!(TableSchema::parse(&renamed.to_json()).unwrap(), renamed);
+    let mut columns = crate::column::Group::new(renamed.fields());
+    for (row, name) in ["city", "town", "name"].iter().enumerate() {
+        let value = format!(r#"{{"{name}":"Kiel"}}"#);
+        crate::json::append(&mut columns, row, value.as_bytes()).unwrap();
+    }
+    assert_eq!(
+        crate::json::tests::rows(&mut columns, &renamed),
+        [
+            serde_json::json!({"name": "Kiel"}),
+            serde_json::json!({"name": "Kiel"}),
+            serde_json::json!({"name": "Kiel"}),
+        ]
+    );
+    // A sample that still uses the old name asks for no column.
+    let mut inference = crate::infer::Inference::over(&renamed, Default::default());
+    inference.observe(br#"{"city":"Bonn","size":1}"#).unwrap();
+    let grown = merge(&renamed, &inference.draft()).unwrap();
+    assert_eq!(grown.schema.fields().len(), 2);
+    // Back to a name it had, and no other column takes one.
+    let back = alter(&renamed, &[rename("name", "city")], &[]).unwrap();
+    assert_eq!(back.fields()[0].aliases, ["town", "name"]);
+    let taken = Alteration::Add {
+        within: None,
+        field: Field::draft("town", Kind::Long, true),
+        place: Place::Last,
+    };
+    assert!(alter(&back, &[taken], &[]).is_err());
 }

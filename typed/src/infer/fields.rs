@@ -12,14 +12,17 @@ use crate::schema::{Field, Kind, TimeUnit};
 pub(super) fn grown(fields: &[Field], seen: &Members, columns_max: usize) -> (Vec<Field>, bool) {
     let mut out = Columns::default();
     for field in fields {
-        let (kind, siblings) = match seen.get(&field.name) {
-            None => (field.kind.without_ids(), Vec::new()),
-            Some(shape) => grow(&field.kind, shape),
-        };
+        let mut kind = field.kind.without_ids();
+        for name in field.names() {
+            if let Some(shape) = seen.get(name) {
+                let (grown, siblings) = grow(&kind, shape);
+                kind = grown;
+                out.wanted(name, siblings);
+            }
+        }
         out.push(&field.name, kind, field.nullable);
-        out.wanted(&field.name, siblings);
     }
-    let known: HashSet<_> = fields.iter().map(|field| &field.name).collect();
+    let known: HashSet<_> = fields.iter().flat_map(Field::names).collect();
     let mut whole = seen.crowd.is_none();
     for (name, shape) in &seen.list {
         if known.contains(name) {

@@ -79,7 +79,10 @@ impl Members {
         object: &str,
         learning: &mut Learning,
     ) -> Result<bool, Error> {
-        let places: HashMap<_, _> = fields.iter().map(|field| (&*field.name, field)).collect();
+        let mut places = HashMap::new();
+        for field in fields {
+            places.extend(field.names().map(|name| (name.as_str(), field)));
+        }
         let mut whole = true;
         let has_sibling = |name: &str, of: Type| {
             let mut names = of.siblings().iter().map(|sibling| sibling.name(name));

@@ -37,6 +37,7 @@ impl Field {
             name: name.into(),
             kind,
             nullable,
+            aliases: Vec::new(),
         }
     }
 }

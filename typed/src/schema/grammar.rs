@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! schema = {"fields": [field, …], "last_id"?: n}
-//! field  = {"name": text, "type": type, "nullable"?: bool (true), "id"?: n, "doc"?: text}
+//! field  = {"name": text, "type": type, "nullable"?: bool (true), "id"?: n, "doc"?: text,
+//!           "aliases"?: [text, …]}
 //! type   = "bool" | "int" | "long" | "float" | "double" | "decimal(P,S)" | "string" | "binary"
 //!        | "date" | "time" | "timestamp(ms)" | "timestamp(us)"
 //!        | "local_timestamp(ms)" | "local_timestamp(us)"
@@ -79,8 +80,14 @@ fn read_fields(
         let name = item.get("name").and_then(Value::as_str);
         let place = Place::Item(place, index, name);
         let field = read_field(item, &place, depth, count)?;
-        if !names.insert(field.name.clone()) {
-            return Err(place.fault("another field has this name"));
+        for name in field.names() {
+            if !names.insert(name.clone()) {
+                let own = *name == field.name;
+                return Err(place.fault(match own {
+                    true => "another field has this name, or had it".to_owned(),
+                    false => format!("another field has the name {name:?}, or had it"),
+                }));
+            }
         }
         fields.push(field);
     }
@@ -93,11 +100,18 @@ fn read_field(
     depth: usize,
     count: &mut usize,
 ) -> Result<Field, SchemaError> {
-    let object = object(value, place, &["name", "type", "nullable", "id", "doc"])?;
-    let name = member(object, "name", place)?
-        .as_str()
-        .filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX)
+    let known = ["name", "type", "nullable", "id", "doc", "aliases"];
+    let object = object(value, place, &known)?;
+    let name = name_of(member(object, "name", place)?)
         .ok_or_else(|| place.fault("\"name\" must be a text of 1 to 255 bytes"))?;
+    let aliases = match object.get("aliases") {
+        None => Some(Vec::new()),
+        Some(aliases) => aliases
+            .as_array()
+            .and_then(|aliases| aliases.iter().map(name_of).collect()),
+    };
+    let aliases =
+        aliases.ok_or_else(|| place.fault("\"aliases\" must be texts of 1 to 255 bytes each"))?;
     let nullable = match object.get("nullable") {
         None => true,
         Some(Value::Bool(nullable)) => *nullable,
@@ -109,10 +123,16 @@ fn read_field(
     let kind = member(object, "type", place)?;
     Ok(Field {
         id: read_id(object, "id", place)?,
-        name: name.to_owned(),
+        name,
         kind: read_kind(kind, &Place::Of(place, "type"), depth, count)?,
         nullable,
+        aliases,
     })
+}
+
+fn name_of(value: &Value) -> Option<String> {
+    let fits = |name: &&str| !name.is_empty() && name.len() <= NAME_BYTES_MAX;
+    value.as_str().filter(fits).map(str::to_owned)
 }
 
 fn read_kind(
@@ -148,6 +168,7 @@ fn nested_kind(
             name: name.to_owned(),
             kind,
             nullable,
+            aliases: Vec::new(),
         })
     };
     if let Some(element) = members.get("list") {

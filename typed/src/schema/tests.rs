@@ -111,7 +111,7 @@ fn faults_name_place_and_field() {
         ),
         (
             r#"{"fields":[{"name":"a","type":"int"},{"name":"a","type":"int"}]}"#.to_owned(),
-            r#"fields[1] "a": another field has this name"#,
+            r#"fields[1] "a": another field has this name, or had it"#,
         ),
         (
             r#"{"fields":[{"name":"_OFFSET","type":"int"}]}"#.to_owned(),

@@ -21,7 +21,12 @@ fn fields(out: &mut String, fields: &[Field]) {
         quote(out, &field.name);
         out.push_str(",\"type\":");
         kind(out, &field.kind);
-        out.push_str(&format!(",\"nullable\":{}}}", field.nullable));
+        out.push_str(&format!(",\"nullable\":{}", field.nullable));
+        if !field.aliases.is_empty() {
+            out.push_str(",\"aliases\":");
+            out.push_str(&Value::from(field.aliases.clone()).to_string());
+        }
+        out.push('}');
     }
     out.push(']');
 }

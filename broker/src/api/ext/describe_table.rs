@@ -71,7 +71,7 @@ fn describe(ctx: &Context, view: &View, wanted: &TableName) -> Result<Table, Des
         schemas: formats.iter().map(schema).collect(),
         current_schema_id,
         key_columns: key_columns(settings),
-        merge_engine: is_keyed.then(|| StrBytes::from_static_str("last-row")),
+        merge_engine: is_keyed.then(|| StrBytes::from_string(settings.merge.engine.clone())),
         partitioner: is_keyed.then(|| partitioner(topic, settings)).flatten(),
         lake_namespace: lake
             .as_ref()

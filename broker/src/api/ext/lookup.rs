@@ -1,4 +1,4 @@
-//! Lookup (key 16002): the newest rows of a keyed table, by primary key.
+//! Lookup (key 16002): the rows of a keyed table, by primary key.
 //!
 //! ```text
 //! request ─▶ where does each key belong? ─▶ wait for min_offsets ─▶ tables ─▶ rows ─▶ answer
@@ -34,7 +34,7 @@ use crate::api::data::compute::compute;
 use crate::api::data::target::{PartitionError, TopicKey, partition_of};
 use crate::api::error::{Coded, Failure};
 use crate::jobs::rows::format::Format;
-use crate::owners::keyed::{NotReady, Table, rules_of};
+use crate::owners::keyed::{Merging, NotReady, Table, rules_of};
 use crate::waiter::Waiter;
 
 /// Partition or offset that is not known.
@@ -97,6 +97,8 @@ struct Target {
     rules: RuleSet,
     format: Arc<Format>,
     columns: Columns,
+    /// What makes the rows of its tables; not asked for before there are any.
+    merging: Option<Arc<Merging>>,
 }
 
 /// The keys of one partition.
@@ -125,8 +127,9 @@ pub async fn handle(ctx: &Context, request: LookupRequest) -> Outcome {
 async fn answer(ctx: &Context, request: LookupRequest) -> Result<LookupResponse, LookupError> {
     let wait_ms = request.max_wait_ms.max(0).unsigned_abs();
     let deadline = Instant::now() + Duration::from_millis(wait_ms.into());
-    let target = target(ctx, &request)?;
+    let mut target = target(ctx, &request)?;
     let (mut answers, batches) = place(ctx, &target, &request);
+    target.merging = batches.iter().find_map(Batch::merging).cloned();
     // It holds the frame it came in, and the wait may be long.
     drop(request);
     wait(ctx, &batches, deadline).await;
@@ -181,6 +184,7 @@ fn target(ctx: &Context, request: &LookupRequest) -> Result<Target, LookupError>
         rules: rules_of(topic, &settings.table),
         columns: Columns::select(std::slice::from_ref(&format), projection)?,
         format,
+        merging: None,
     })
 }
 
@@ -243,6 +247,10 @@ fn min_offset(wanted: Option<&[MinOffset]>, index: i32) -> i64 {
 }
 
 impl Batch {
+    fn merging(&self) -> Option<&Arc<Merging>> {
+        self.table.as_ref()?.merging()
+    }
+
     fn is_reached(&self) -> bool {
         self.partition.marks().stable_end >= self.min_offset
     }
@@ -359,7 +367,8 @@ fn encode(target: &Target, answers: &mut [Answer]) -> Result<Rope, RowsError> {
             });
         }
     }
-    let encoded = rows_of_keys::encode(&target.format, projection, &found)?;
+    let merging = target.merging.as_deref();
+    let encoded = rows_of_keys::encode(&target.format, merging, projection, &found)?;
     for index in encoded.undecodable {
         let (at, partition) = (places[index], found[index].partition);
         let fault = KeyFault::Undecodable;

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   columnar_fetch ─▶ columns, filter (which) ─▶ source (rows files, blocks in memory, or the log itself)
-//!   describe_table ─▶ formats, marks
+//!   describe_table ─▶ formats, marks; alter_table ─▶ the cluster image, which formats follow
 //!   lookup ─▶ key tables ─▶ rows
 //!   tier_status, union_read_offsets ─▶ the lake
 //!   import_records ─▶ log
 //! ```
 
+pub mod alter_table;
 pub mod columnar_fetch;
 pub mod columns;
 pub mod describe_table;

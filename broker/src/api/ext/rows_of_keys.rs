@@ -1,21 +1,26 @@
 //! Columns of single rows, in the order they were asked for.
 //!
 //! A table keeps records' values as they were; here they become what a columnar reader of the same
-//! offsets gets, but for `_headers`: a table keeps none.
+//! offsets gets, but for `_headers`: a table keeps none. Where a merge engine makes rows of columns, it
+//! keeps those, and they become the same columns; the system columns are those of the record that made
+//! the row what it is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave_record_batch;
 use bytes::Bytes;
 use tidelog_keyed::Row;
+use tidelog_keyed::merge::{Cells, CellsOfError, to_arrays};
 use tidelog_protocol_ext::Rope;
 use tidelog_records::{BatchBuilder, BuildError};
 use tidelog_storage::rows::{EncodeError, EncodedBlock, ProjectError, Projection};
-use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowBatch, decode_batches};
+use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowBatch, RowSchema, decode_batches};
 
 use super::source::{SourceError, loaded};
 use crate::jobs::rows::format::Format;
+use crate::owners::keyed::Merging;
 
 /// Rows come bounded, so nothing stops the decoder in between.
 const LIMITS: DecodeLimits = DecodeLimits {
@@ -55,21 +60,27 @@ pub enum RowsError {
     Project(#[from] ProjectError),
     #[error(transparent)]
     Load(#[from] SourceError),
+    #[error(transparent)]
+    Cells(#[from] CellsOfError),
 }
 
-/// Encodes the wanted columns of `rows`, in their order.
+/// Encodes the wanted columns of `rows`, in their order; `merging` is what made them, if anything did.
 ///
 /// # Errors
 /// [`RowsError`].
 pub fn encode(
     format: &Format,
+    merging: Option<&Merging>,
     projection: &Projection,
     rows: &[FoundRow],
 ) -> Result<EncodedRows, RowsError> {
     let mut decoded = Vec::new();
     let mut at = HashMap::new();
     for (partition, rows) in by_offset(rows) {
-        let batch = decode(format, partition, &rows)?;
+        let batch = match merging.filter(|merging| !merging.rule().keeps_values()) {
+            Some(merging) => merged(format, merging, partition, &rows)?,
+            None => decode(&format.schema, partition, &rows, |row| Some(&row.value[..]))?,
+        };
         let bad: HashSet<_> = batch.undecodable.iter().map(|bad| bad.offset).collect();
         let is_row = |offset: &&i64| !bad.contains(offset);
         for (row, offset) in rows.keys().filter(is_row).enumerate() {
@@ -112,30 +123,50 @@ fn by_offset(rows: &[FoundRow]) -> BTreeMap<i32, BTreeMap<i64, &FoundRow>> {
     partitions
 }
 
+/// Rows that are values.
 fn decode(
-    format: &Format,
+    schema: &RowSchema,
     partition: i32,
     rows: &BTreeMap<i64, &FoundRow>,
+    value: impl Fn(&Row) -> Option<&[u8]>,
 ) -> Result<RowBatch, RowsError> {
-    let records = rows.values().map(|found| record(found));
+    let records = rows.values().map(|found| record(found, value(&found.row)));
     let records: Vec<_> = records.collect::<Result<_, _>>()?;
     let range = OffsetRange {
         first: 0,
         end: i64::MAX,
     };
-    Ok(decode_batches(
-        &format.schema,
-        partition,
-        range,
-        records,
-        &LIMITS,
-    )?)
+    Ok(decode_batches(schema, partition, range, records, &LIMITS)?)
+}
+
+/// Rows that are cells.
+fn merged(
+    format: &Format,
+    merging: &Merging,
+    partition: i32,
+    rows: &BTreeMap<i64, &FoundRow>,
+) -> Result<RowBatch, RowsError> {
+    let stored = rows
+        .values()
+        .map(|found| (found.key.clone(), found.row.clone()));
+    let cells = merging.cells(&stored.collect::<Vec<_>>())?;
+    // Rows of a rule that keeps cells all have some.
+    let none = Cells::default();
+    let cells: Vec<_> = cells.iter().map(|c| c.as_ref().unwrap_or(&none)).collect();
+    let bare = decode(&RowSchema::key_value(), partition, rows, |_| None)?;
+    let mut columns = bare.rows.columns().to_vec();
+    // The value: the columns stand in its place.
+    columns.pop();
+    columns.extend(to_arrays(&merging.rule().columns, &cells)?);
+    Ok(RowBatch {
+        rows: RecordBatch::try_new(format.schema.arrow().clone(), columns)?,
+        ..bare
+    })
 }
 
 /// The row's record, alone in a batch.
-fn record(found: &FoundRow) -> Result<Bytes, BuildError> {
+fn record(found: &FoundRow, value: Option<&[u8]>) -> Result<Bytes, BuildError> {
     let mut batch = BatchBuilder::new().base_offset(found.row.offset);
-    let (key, value) = (Some(&found.key[..]), Some(&found.row.value[..]));
-    batch.append(found.row.timestamp, key, value, [])?;
+    batch.append(found.row.timestamp, Some(&found.key), value, [])?;
     batch.finish()
 }

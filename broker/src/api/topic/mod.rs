@@ -3,7 +3,7 @@
 pub mod alter_configs;
 mod alteration;
 mod config_resource;
-pub(super) mod controller;
+pub(in crate::api) mod controller;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
