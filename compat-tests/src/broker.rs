@@ -40,13 +40,14 @@ impl Program {
         tidelog().map(Self::Tidelog)
     }
 
-    fn command(&self, data: &Path, port: u16, catalog_port: u16, settings: &[String]) -> Command {
+    fn command(&self, data: &Path, ports: &Ports, settings: &[String]) -> Command {
         match self {
             Self::Tidelog(path) => {
                 let mut command = Command::new(path);
                 command
-                    .args(["serve", "--admin", "off", "--listen", &address(port)])
-                    .args(["--catalog", &address(catalog_port)])
+                    .args(["serve", "--admin", "off", "--listen", &address(ports.kafka)])
+                    .args(["--catalog", &address(ports.catalog)])
+                    .args(["--registry", &address(ports.registry)])
                     .arg("--data-dir")
                     .arg(data);
                 for setting in settings {
@@ -56,10 +57,31 @@ impl Program {
             }
             Self::Kafka => {
                 let mut command = Command::new(workspace().join("bench/kafka/start.sh"));
-                command.arg(data).arg(port.to_string()).args(settings);
+                command
+                    .arg(data)
+                    .arg(ports.kafka.to_string())
+                    .args(settings);
                 command
             }
         }
+    }
+}
+
+/// Where a broker listens; Kafka has no use for the last two.
+#[derive(Debug)]
+struct Ports {
+    kafka: u16,
+    catalog: u16,
+    registry: u16,
+}
+
+impl Ports {
+    fn free() -> Result<Self> {
+        Ok(Self {
+            kafka: free_port()?,
+            catalog: free_port()?,
+            registry: free_port()?,
+        })
     }
 }
 
@@ -67,8 +89,7 @@ impl Program {
 #[derive(Debug)]
 pub struct Broker {
     program: Program,
-    port: u16,
-    catalog_port: u16,
+    ports: Ports,
     data: PathBuf,
     settings: Vec<String>,
     home: TempDir,
@@ -129,8 +150,7 @@ impl Broker {
     fn start_in(program: Program, home: TempDir, data: PathBuf, settings: &[&str]) -> Result<Self> {
         let mut broker = Self {
             program,
-            port: free_port()?,
-            catalog_port: free_port()?,
+            ports: Ports::free()?,
             data,
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             home,
@@ -142,12 +162,17 @@ impl Broker {
 
     /// `HOST:PORT`, the same for the life of this value.
     pub fn address(&self) -> String {
-        address(self.port)
+        address(self.ports.kafka)
     }
 
     /// `HOST:PORT` of the Iceberg catalog, the same for the life of this value.
     pub fn catalog_address(&self) -> String {
-        address(self.catalog_port)
+        address(self.ports.catalog)
+    }
+
+    /// `HOST:PORT` of the schema registry, the same for the life of this value.
+    pub fn registry_address(&self) -> String {
+        address(self.ports.registry)
     }
 
     /// The folder the broker keeps everything in.
@@ -171,7 +196,7 @@ impl Broker {
             .open(self.log_path())?;
         let mut process = self
             .program
-            .command(&self.data, self.port, self.catalog_port, &self.settings)
+            .command(&self.data, &self.ports, &self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -51,11 +51,12 @@ pub const JAVA_OLD: Client = Client {
     program: "java/run.sh",
     library: &["old"],
 };
-pub const KAFKAJS: Client = Client {
-    name: "kafkajs",
-    program: "node/run.sh",
-    library: &[],
-};
+pub const KAFKAJS: Client = node("kafkajs", &["kafkajs"]);
+/// librdkafka in Node, through promises made after kafkajs's.
+pub const CONFLUENT_JS: Client = node("confluent-js", &["confluent-js"]);
+/// The same through events and callbacks, as node-rdkafka has them.
+pub const CONFLUENT_JS_CALLBACKS: Client =
+    node("confluent-js-callbacks", &["confluent-js-callbacks"]);
 pub const FRANZ: Client = Client {
     name: "franz-go",
     program: "go/run.sh",
@@ -99,12 +100,67 @@ pub const FLINK: Client = Client {
     library: &[],
 };
 
+/// Confluent's Python serializers and registry client; the registry's address is the first argument of
+/// these three.
+pub const REGISTRY_PYTHON: Client = registry("registry-python", &["python"]);
+/// franz-go's registry client.
+pub const REGISTRY_GO: Client = registry("registry-go", &["go"]);
+/// Confluent's Java client and Flink's serde over it.
+pub const REGISTRY_JAVA: Client = registry("registry-java", &["java"]);
+
+const fn registry(name: &'static str, library: &'static [&'static str]) -> Client {
+    Client {
+        name,
+        program: "registry/run.sh",
+        library,
+    }
+}
+
 const fn python(name: &'static str, library: &'static [&'static str]) -> Client {
     Client {
         name,
         program: "python/run.sh",
         library,
     }
+}
+
+const fn node(name: &'static str, library: &'static [&'static str]) -> Client {
+    Client {
+        name,
+        program: "node/run.sh",
+        library,
+    }
+}
+
+/// A test of each client that can do everything, called after it; `check` takes the client.
+#[macro_export]
+macro_rules! test_full_clients {
+    ($check:path) => {
+        $crate::test_clients!($check;
+            confluent: CONFLUENT,
+            kafka_python: KAFKA_PYTHON,
+            aiokafka: AIOKAFKA,
+            java: JAVA,
+            java_3: JAVA_3,
+            java_of_2021: JAVA_OLD,
+            kafkajs: KAFKAJS,
+            confluent_js: CONFLUENT_JS,
+            confluent_js_callbacks: CONFLUENT_JS_CALLBACKS,
+            franz_go: FRANZ,
+            sarama: SARAMA,
+        );
+    };
+}
+
+/// A test of each of these clients.
+#[macro_export]
+macro_rules! test_clients {
+    ($check:path; $($test:ident: $client:ident),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            $check($crate::foreign::$client);
+        })*
+    };
 }
 
 /// What a client program said, in full.

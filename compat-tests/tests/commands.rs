@@ -26,6 +26,11 @@ fn topics_configs_and_records() {
 }
 
 #[test]
+fn quotas() {
+    check("quota-commands");
+}
+
+#[test]
 fn groups() {
     check("group-commands");
 }

@@ -1,5 +1,5 @@
 //! Distributed Connect workers carry a file through a topic into another file; MirrorMaker 2 carries
-//! topics and positions between Apache Kafka and us, both ways.
+//! topics and positions between Apache Kafka and us, both ways, and exactly once though it is killed.
 
 use tidelog_compat_tests::broker::Broker;
 use tidelog_compat_tests::foreign::FRAMEWORKS;
@@ -18,10 +18,20 @@ fn files_exactly_once() {
 
 #[test]
 fn mirror() {
+    mirrors("mirror");
+}
+
+#[test]
+fn mirror_exactly_once() {
+    mirrors("mirror-exactly-once");
+}
+
+#[track_caller]
+fn mirrors(scenario: &str) {
     let ours = Broker::start().expect("broker");
     let theirs = Broker::start_kafka().expect("Apache Kafka");
     let verdict = FRAMEWORKS
-        .run(&ours.address(), "mirror", &[&theirs.address()])
+        .run(&ours.address(), scenario, &[&theirs.address()])
         .expect("client program");
     assert!(verdict.passed(), "{verdict}");
 }

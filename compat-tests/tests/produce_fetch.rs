@@ -4,6 +4,7 @@
 
 use tidelog_compat_tests::broker::Broker;
 use tidelog_compat_tests::foreign::*;
+use tidelog_compat_tests::{test_clients, test_full_clients};
 
 const ALL: &[&str] = &[
     "roundtrip",
@@ -14,70 +15,28 @@ const ALL: &[&str] = &[
     "offsets",
 ];
 
+test_full_clients!(check);
+test_clients!(check; confluent_of_2022: CONFLUENT_OLD);
+
 #[track_caller]
-fn check(client: Client, scenarios: &[&str]) {
+fn check(client: Client) {
+    check_only(client, ALL);
+}
+
+#[track_caller]
+fn check_only(client: Client, scenarios: &[&str]) {
     let broker = Broker::start().expect("broker");
     client.expect(&broker.address(), scenarios);
 }
 
 #[test]
-fn confluent() {
-    check(CONFLUENT, ALL);
-}
-
-#[test]
-fn confluent_of_2022() {
-    check(CONFLUENT_OLD, ALL);
-}
-
-#[test]
-fn kafka_python() {
-    check(KAFKA_PYTHON, ALL);
-}
-
-#[test]
-fn aiokafka() {
-    check(AIOKAFKA, ALL);
-}
-
-#[test]
-fn java() {
-    check(JAVA, ALL);
-}
-
-#[test]
-fn java_of_2021() {
-    check(JAVA_OLD, ALL);
-}
-
-#[test]
-fn java_3() {
-    check(JAVA_3, ALL);
-}
-
-#[test]
-fn kafkajs() {
-    check(KAFKAJS, ALL);
-}
-
-#[test]
-fn franz_go() {
-    check(FRANZ, ALL);
-}
-
-#[test]
-fn sarama() {
-    check(SARAMA, ALL);
-}
-
-#[test]
 fn kafka_go() {
-    check(KAFKA_GO, &["roundtrip", "batches", "acks", "offsets"]);
+    check_only(KAFKA_GO, &["roundtrip", "batches", "acks", "offsets"]);
 }
 
 #[test]
 fn kcat() {
-    check(KCAT, &["list", "roundtrip", "offsets", "autocreate"]);
+    check_only(KCAT, &["list", "roundtrip", "offsets", "autocreate"]);
 }
 
 /// One writes in every codec, all others arrive at the same hash over keys, values, headers, timestamps.

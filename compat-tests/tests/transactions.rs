@@ -2,7 +2,8 @@
 //! committed together, and the second producer of a name shuts the first out; through each client.
 
 use tidelog_compat_tests::broker::Broker;
-use tidelog_compat_tests::foreign::*;
+use tidelog_compat_tests::foreign::Client;
+use tidelog_compat_tests::{test_clients, test_full_clients};
 
 #[track_caller]
 fn check(client: Client) {
@@ -10,52 +11,5 @@ fn check(client: Client) {
     client.expect(&broker.address(), &["transactions"]);
 }
 
-#[test]
-fn confluent() {
-    check(CONFLUENT);
-}
-
-#[test]
-fn confluent_of_2022() {
-    check(CONFLUENT_OLD);
-}
-
-#[test]
-fn kafka_python() {
-    check(KAFKA_PYTHON);
-}
-
-#[test]
-fn aiokafka() {
-    check(AIOKAFKA);
-}
-
-#[test]
-fn java() {
-    check(JAVA);
-}
-
-#[test]
-fn java_3() {
-    check(JAVA_3);
-}
-
-#[test]
-fn java_of_2021() {
-    check(JAVA_OLD);
-}
-
-#[test]
-fn kafkajs() {
-    check(KAFKAJS);
-}
-
-#[test]
-fn franz_go() {
-    check(FRANZ);
-}
-
-#[test]
-fn sarama() {
-    check(SARAMA);
-}
+test_full_clients!(check);
+test_clients!(check; confluent_of_2022: CONFLUENT_OLD);

@@ -311,6 +311,14 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "migrate: {line}");
 }
 
+/// What is talked of, with what a broker says about it.
+pub fn said(subject: &str, message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!("{subject} ({message})"),
+        None => subject.to_owned(),
+    }
+}
+
 pub fn topic_name(name: &str) -> TopicName {
     TopicName(text(name))
 }

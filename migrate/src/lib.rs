@@ -14,10 +14,12 @@
 //!   goes on, and proves everything anew.
 //! - **One writer at a time.** A topic takes records from here, or from producers once it was cut over;
 //!   producers that come early wait.
+//! - **Following.** Topics, partitions and configs that come to the source meanwhile come over too.
 //! - **Patient.** A cluster that goes away is waited for.
 
 mod batches;
 mod cluster;
+mod configs;
 mod copy;
 mod groups;
 mod part;
@@ -26,7 +28,9 @@ mod progress;
 mod throttle;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -37,13 +41,14 @@ use tokio::time::sleep;
 use cluster::{Cluster, End, say};
 use groups::Groups;
 use part::Part;
+use plan::Topic;
 use progress::{GroupsReceipt, PartReceipt, Receipt, Tally};
 use throttle::Throttle;
 
 /// Between two looks at the source when there is nothing to copy.
 const IDLE: Duration = Duration::from_millis(200);
-/// Between two looks at group offsets, and at the numbers of partitions.
-const GROUPS_EVERY: Duration = Duration::from_secs(3);
+/// Between two looks at group offsets, and at what there is at the source.
+const FOLLOW_EVERY: Duration = Duration::from_secs(3);
 /// Pieces of one partition verified before others are copied again.
 const VERIFY_TURNS: usize = 4;
 
@@ -94,9 +99,12 @@ pub struct Both {
 struct Migration<'a> {
     both: &'a Both,
     options: &'a Options,
+    /// What is being copied, as the source had it when it was looked at last.
+    topics: BTreeMap<String, Topic>,
+    /// Their partitions, by topic and index.
     parts: Vec<Part>,
     groups: Groups,
-    groups_at: Option<Instant>,
+    followed_at: Option<Instant>,
     done_before: Vec<String>,
     /// Since when nothing has come to the source.
     quiet_since: Instant,
@@ -117,9 +125,10 @@ pub async fn run(options: Options) -> Result<()> {
     let mut migration = Migration {
         both: &both,
         options: &options,
+        topics: BTreeMap::new(),
         parts: Vec::new(),
         groups: Groups::default(),
-        groups_at: None,
+        followed_at: None,
         done_before: Vec::new(),
         quiet_since: Instant::now(),
     };
@@ -153,12 +162,7 @@ enum Ended {
 impl Migration<'_> {
     async fn run(&mut self) -> Result<Ended> {
         self.both.target.refresh().await?;
-        for topic in plan::topics(self.both, &self.options.topics).await? {
-            match plan::prepare(self.both, &topic).await? {
-                Some(parts) => self.parts.extend(parts),
-                None => self.done_before.push(topic.name),
-            }
-        }
+        self.take_up().await?;
         if self.parts.is_empty() {
             ensure!(
                 !self.done_before.is_empty(),
@@ -168,11 +172,6 @@ impl Migration<'_> {
             say("all of these topics were cut over before");
             return Ok(Ended::CutOver);
         }
-        let topics = self.topics().len() as u64;
-        self.both
-            .tally
-            .topics
-            .store(topics, std::sync::atomic::Ordering::Relaxed);
         loop {
             self.look().await?;
             let has_copied = self.copy().await?;
@@ -184,10 +183,14 @@ impl Migration<'_> {
                 self.settle(false).await?;
                 return Ok(Ended::Copied);
             }
-            if follows && self.groups_at.is_none_or(|at| at.elapsed() > GROUPS_EVERY) {
+            if follows
+                && self
+                    .followed_at
+                    .is_none_or(|at| at.elapsed() > FOLLOW_EVERY)
+            {
                 self.groups.copy(self.both, &self.parts, false).await?;
-                self.check_partitions()?;
-                self.groups_at = Some(Instant::now());
+                self.take_up().await?;
+                self.followed_at = Some(Instant::now());
             }
             if self.options.cut_over && self.is_quiet() && self.cut_over().await? {
                 return Ok(Ended::CutOver);
@@ -198,10 +201,57 @@ impl Migration<'_> {
         }
     }
 
-    fn topics(&self) -> Vec<&str> {
-        let mut topics: Vec<_> = self.parts.iter().map(|part| part.topic.as_str()).collect();
-        topics.dedup();
-        topics
+    /// Takes up what the source has and did not have at the last look: topics, partitions, configs. Whether
+    /// there is more to copy.
+    async fn take_up(&mut self) -> Result<bool> {
+        let before = self.parts.len();
+        for topic in plan::topics(self.both, &self.options.topics).await? {
+            // A topic that is being made has no partitions yet.
+            if topic.partitions > 0 && !self.done_before.contains(&topic.name) {
+                self.take_up_topic(topic).await?;
+            }
+        }
+        let has_grown = self.parts.len() > before;
+        if has_grown {
+            self.parts
+                .sort_by(|one, other| (&one.topic, one.index).cmp(&(&other.topic, other.index)));
+            let topics = self.topics.len() as u64;
+            self.both.tally.topics.store(topics, Ordering::Relaxed);
+            self.quiet_since = Instant::now();
+        }
+        Ok(has_grown)
+    }
+
+    async fn take_up_topic(&mut self, topic: Topic) -> Result<()> {
+        let name = &topic.name;
+        let known = self.topics.get(name);
+        let copied = known.map_or(0, |known| known.partitions);
+        ensure!(
+            topic.partitions >= copied,
+            "topic {name}: {} partitions on the source, {copied} are being copied: it was made anew",
+            topic.partitions
+        );
+        if let Some(known) = known {
+            configs::bring(self.both, name, &known.configs, &topic.configs).await?;
+        }
+        if topic.partitions > copied {
+            match plan::prepare(self.both, &topic).await? {
+                Some(parts) => self
+                    .parts
+                    .extend(parts.into_iter().filter(|part| part.index >= copied)),
+                None if copied == 0 => {
+                    self.done_before.push(topic.name);
+                    return Ok(());
+                }
+                None => bail!("topic {name}: its import was ended by somebody else"),
+            }
+        }
+        // Once the source has dropped records it does not bring them back.
+        for part in self.parts.iter_mut().filter(|part| part.topic == *name) {
+            part.is_compacted |= topic.is_compacted;
+        }
+        self.topics.insert(name.clone(), topic);
+        Ok(())
     }
 
     /// Lists the source, and refuses what it has dropped.
@@ -316,31 +366,17 @@ impl Migration<'_> {
             return Ok(false);
         }
         self.settle(true).await?;
+        if self.take_up().await? {
+            return Ok(false);
+        }
         self.look().await?;
         let is_proven = |part: &Part| part.verified.range.end == part.source.end || part.is_empty();
         if !self.is_quiet() || !self.parts.iter().all(is_proven) {
             return Ok(false);
         }
-        plan::set_import(self.both, &self.topics(), false).await?;
+        let topics: Vec<_> = self.topics.keys().map(String::as_str).collect();
+        configs::set_import(self.both, &topics, false).await?;
         Ok(true)
-    }
-
-    /// Partitions that were added to the source are taken up by a new start.
-    fn check_partitions(&self) -> Result<()> {
-        for topic in self.topics() {
-            let copied = self.parts.iter().filter(|part| part.topic == topic).count();
-            let there = self
-                .both
-                .source
-                .topic(topic)
-                .map_or(0, |view| view.leaders.len());
-            ensure!(
-                there == copied,
-                "topic {topic}: {there} partitions on the source, {copied} are being copied; the same command \
-                 goes on with those there are now"
-            );
-        }
-        Ok(())
     }
 
     fn receipt(&self, ended: Ended, elapsed: Duration) -> Receipt {

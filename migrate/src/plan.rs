@@ -1,4 +1,5 @@
-//! What is copied: topics of the source, and their places on the target.
+//! What is copied: topics of the source, and their places on the target. While the command follows the source
+//! it looks again, so that topics and partitions that are made there later are copied too.
 //!
 //! | the target's topic | what becomes of it |
 //! |---|---|
@@ -13,35 +14,21 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail, ensure};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
-use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest,
-};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest};
 use tidelog_client::{BrokerError, Error};
 use tidelog_protocol_ext::ErrorCode;
 
 use crate::Both;
 use crate::batches::Batch;
-use crate::cluster::{Cluster, End, say, text, topic_name};
+use crate::cluster::{Cluster, End, said, say, text, topic_name};
+use crate::configs::{self, IMPORT};
 use crate::part::{Found, Part};
 use crate::verify::Verified;
-
-/// The config that lets a topic be filled from elsewhere.
-pub const IMPORT: &str = "tidelog.import";
-
-/// Kinds of resources, of config sources, and of changes, as numbers on the wire.
-const TOPIC: i8 = 2;
-const DEFAULT_CONFIG: i8 = 5;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
 
 const TIMEOUT_MS: i32 = 30_000;
 
 /// A topic that is to be copied.
+#[derive(Debug, Clone)]
 pub struct Topic {
     pub name: String,
     pub partitions: i32,
@@ -64,21 +51,16 @@ pub async fn topics(both: &Both, patterns: &[String]) -> Result<Vec<Topic>> {
             .iter()
             .any(|pattern| matches(pattern, name) && (!is_internal || named(&pattern)))
     });
+    let wanted: BTreeMap<_, _> = wanted.collect();
+    let names: Vec<_> = wanted.keys().map(|name| name.as_str()).collect();
     let mut topics = Vec::new();
-    for (name, topic) in wanted {
-        let configs = configs(&both.source, name).await?;
-        let policy = configs
-            .iter()
-            .find(|config| config.name == "cleanup.policy");
-        let is_compacted = policy.is_some_and(|policy| policy.value.contains("compact"));
-        let set = configs
-            .into_iter()
-            .filter(|config| config.is_set && config.name != IMPORT);
+    for (name, configs) in configs::of_topics(&both.source, &names).await? {
+        let policy = configs.get("cleanup.policy");
         topics.push(Topic {
-            name: name.clone(),
-            partitions: i32::try_from(topic.leaders.len())?,
-            configs: set.map(|config| (config.name, config.value)).collect(),
-            is_compacted,
+            partitions: i32::try_from(wanted[&name].leaders.len())?,
+            is_compacted: policy.is_some_and(|policy| policy.value.contains("compact")),
+            configs: configs::set(&configs),
+            name,
         });
     }
     Ok(topics)
@@ -101,40 +83,6 @@ fn matches(pattern: &str, name: &str) -> bool {
                 && matches(rest.as_str(), chars.as_str())
         }
     }
-}
-
-struct Config {
-    name: String,
-    value: String,
-    is_set: bool,
-}
-
-async fn configs(side: &Cluster, topic: &str) -> Result<Vec<Config>> {
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(text(topic))
-        .with_configuration_keys(None);
-    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    let answer = side.patiently(async || {
-        let answer = side.any(&request).await?;
-        for result in &answer.results {
-            BrokerError::check("DescribeConfigs", result.error_code, || topic.to_owned())?;
-        }
-        Ok(answer)
-    });
-    let configs = answer
-        .await?
-        .results
-        .into_iter()
-        .flat_map(|result| result.configs);
-    let known = configs.filter_map(|config| {
-        Some(Config {
-            name: config.name.to_string(),
-            value: config.value?.to_string(),
-            is_set: config.config_source != DEFAULT_CONFIG && !config.is_sensitive,
-        })
-    });
-    Ok(known.collect())
 }
 
 /// Makes the topic ready on the target; its partitions, or `None` if it was cut over before.
@@ -174,17 +122,26 @@ pub async fn prepare(both: &Both, topic: &Topic) -> Result<Option<Vec<Part>>> {
         .collect();
     list(&both.source, &mut parts, |part| &mut part.source).await?;
     list(&both.target, &mut parts, |part| &mut part.target).await?;
-    let is_importing = is_importing(both, &topic.name).await?;
-    if parts.iter().all(Part::is_empty) {
-        if !is_importing {
-            set_import(both, &[&topic.name], true).await?;
-        }
-        return Ok(Some(parts));
-    }
+    let mut configs = configs::of_topics(&both.target, &[&topic.name]).await?;
+    let configs = configs.remove(&topic.name).unwrap_or_default();
+    let is_importing = configs::is_importing(both, &configs)?;
+    let is_empty = parts.iter().all(Part::is_empty);
     for part in &parts {
         check_end(both, part, is_importing).await?;
     }
-    Ok(is_importing.then_some(parts))
+    if is_empty && !is_importing {
+        configs::set_import(both, &[&topic.name], true).await?;
+    }
+    if !is_empty && !is_importing {
+        return Ok(None);
+    }
+    if existing.is_some() {
+        let own = configs.into_iter().filter(|(_, config)| config.is_own);
+        let own = own.filter(|(name, _)| topic.configs.contains_key(name));
+        let before = own.map(|(name, config)| (name, config.value)).collect();
+        configs::bring(both, &topic.name, &before, &topic.configs).await?;
+    }
+    Ok(Some(parts))
 }
 
 /// The logs of all parts on one side.
@@ -211,18 +168,6 @@ pub async fn list(
         *range(part) = start..end.max(start);
     }
     Ok(())
-}
-
-async fn is_importing(both: &Both, topic: &str) -> Result<bool> {
-    let configs = configs(&both.target, topic).await?;
-    let import = configs.iter().find(|config| config.name == IMPORT);
-    let Some(import) = import else {
-        bail!(
-            "{} is no Tidelog broker that can import",
-            both.target.bootstrap()
-        );
-    };
-    Ok(import.value == "true")
 }
 
 /// Refuses a partition whose last batch is not the source's.
@@ -265,7 +210,7 @@ async fn check_end(both: &Both, part: &Part, is_importing: bool) -> Result<()> {
 async fn create(both: &Both, topic: &Topic) -> Result<()> {
     let mut configs = topic.configs.clone();
     let mut created = make(both, topic, &configs, false).await;
-    if is_refused(&created) {
+    if created.as_ref().is_err_and(configs::is_refused) {
         for (name, value) in &topic.configs {
             let alone = BTreeMap::from([(name.clone(), value.clone())]);
             if let Err(error) = make(both, topic, &alone, true).await {
@@ -280,14 +225,6 @@ async fn create(both: &Both, topic: &Topic) -> Result<()> {
     }
     created?;
     Ok(())
-}
-
-fn is_refused(created: &Result<(), Error>) -> bool {
-    let code = created.as_ref().err().and_then(Error::error_code);
-    matches!(
-        code,
-        Some(ErrorCode::InvalidConfig | ErrorCode::InvalidRequest)
-    )
 }
 
 async fn make(
@@ -346,40 +283,6 @@ async fn grow(both: &Both, topic: &Topic) -> Result<(), Error> {
         Ok(())
     };
     both.target.patiently(attempt).await
-}
-
-/// Begins or ends the import of topics, all in one request.
-///
-/// # Errors
-/// The target refuses.
-pub async fn set_import(both: &Both, topics: &[&str], importing: bool) -> Result<(), Error> {
-    let resources = topics.iter().map(|topic| {
-        let change = AlterableConfig::default()
-            .with_name(text(IMPORT))
-            .with_config_operation(if importing { SET } else { DELETE })
-            .with_value(importing.then(|| text("true")));
-        AlterConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(text(topic))
-            .with_configs(vec![change])
-    });
-    let request = IncrementalAlterConfigsRequest::default().with_resources(resources.collect());
-    let attempt = async || {
-        for altered in both.target.any(&request).await?.responses {
-            BrokerError::check("IncrementalAlterConfigs", altered.error_code, || {
-                said(&altered.resource_name, altered.error_message.as_deref())
-            })?;
-        }
-        Ok(())
-    };
-    both.target.patiently(attempt).await
-}
-
-fn said(subject: &str, message: Option<&str>) -> String {
-    match message {
-        Some(message) => format!("{subject} ({message})"),
-        None => subject.to_owned(),
-    }
 }
 
 #[cfg(test)]

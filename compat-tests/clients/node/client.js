@@ -1,15 +1,18 @@
-/** client.js BOOTSTRAP SCENARIO [ARGUMENT]: JSON lines, the last with "passed"; exit code 0 or 1. */
-const { Kafka, logLevel } = require('kafkajs');
+/** client.js LIBRARY BOOTSTRAP SCENARIO [ARGUMENT]: JSON lines, the last with "passed"; exit code 0 or 1. */
 const scenarios = require('./scenarios');
 
-async function main([bootstrap, scenario, argument]) {
-  const say = (fields) => console.log(JSON.stringify({ client: 'kafkajs', scenario, ...fields }));
+const LIBRARIES = {
+  kafkajs: './kafkajs',
+  'confluent-js': './confluent',
+  'confluent-js-callbacks': './confluent_callbacks',
+};
+
+async function main([library, bootstrap, scenario, argument]) {
+  const say = (fields) => console.log(JSON.stringify({ client: library, scenario, ...fields }));
   try {
-    const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING });
-    const admin = kafka.admin();
-    await admin.connect();
-    await scenarios[scenario]({ kafka, admin, say }, argument);
-    await admin.disconnect();
+    const client = await require(LIBRARIES[library]).open(bootstrap);
+    await scenarios[scenario](client, say, argument);
+    await client.close();
   } catch (error) {
     say({ passed: false, error: `${error}`, trace: error.stack });
     process.exit(1);

@@ -38,11 +38,25 @@ function plainSet(first, count, partitions, size) {
   }));
 }
 
-/** kafkajs keeps headers in an object: duplicates stay in order, the order between names is lost. */
+/** Headers are kept in an object: duplicates stay in order, the order between names is lost. */
 function pairs(headers) {
   return Object.entries(headers ?? {})
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([name, values]) => [values].flat().map((value) => [name, bytes(value)]));
+}
+
+/** The other way round. */
+function headersOf(list) {
+  const headers = {};
+  for (const [name, value] of list) {
+    headers[name] = name in headers ? [headers[name], value].flat() : value;
+  }
+  return headers;
+}
+
+/** Writing null header values fails in all libraries of this family. */
+function withoutNullHeaders(record) {
+  return { ...record, headers: record.headers.filter(([, value]) => value !== null) };
 }
 
 function bytes(data) {
@@ -89,4 +103,4 @@ function digest(records) {
   return sha.digest('hex');
 }
 
-module.exports = { EPOCH_MS, PARTITIONS, standardSet, plainSet, pairs, bytes, byPlace, expectSame, digest };
+module.exports = { EPOCH_MS, PARTITIONS, standardSet, plainSet, pairs, headersOf, withoutNullHeaders, bytes, byPlace, expectSame, digest };

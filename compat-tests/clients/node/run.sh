@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# run.sh BOOTSTRAP SCENARIO [ARGUMENT…] – installs the packages once, then runs kafkajs.
+# run.sh kafkajs|confluent-js|confluent-js-callbacks BOOTSTRAP SCENARIO [ARGUMENT…] – installs the library's packages
+# once, then runs the scenario. Where confluent-js's prebuilt library cannot be had, it is built from the package's
+# own sources, which takes a C++ compiler and some minutes.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../once.sh"
+case $1 in
+    kafkajs) name=node packages=$here/package.json ;;
+    *) name=node-confluent packages=$here/confluent.json ;;
+esac
 
 install() {
-    cp "$here/package.json" "$foreign/node/package.json"
-    (cd "$foreign/node" && npm install --silent --no-audit --no-fund --no-package-lock)
+    cp "$packages" "$foreign/$name/package.json"
+    (cd "$foreign/$name" && CKJS_LINKING=dynamic npm install --silent --no-audit --no-fund --no-package-lock)
 }
 
-once node "$(cksum < "$here/package.json")" install
-export NODE_PATH=$foreign/node/node_modules KAFKAJS_NO_PARTITIONER_WARNING=1
+once "$name" "$(cksum < "$packages")" install
+export NODE_PATH=$foreign/$name/node_modules KAFKAJS_NO_PARTITIONER_WARNING=1
 exec node "$here/client.js" "$@"

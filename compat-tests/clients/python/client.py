@@ -3,7 +3,7 @@
 
 Prints JSON lines, the last with "passed"; exits 0 if it passed, else 1.
 LIBRARY: confluent | confluent-old | kafka-python | aiokafka.  SCENARIO: a function of scenarios.py, `transactions`,
-or with confluent `soak-topics`, `soak HISTORY`.
+or with confluent `soak-topics`, `soak HISTORY` and those of views.py.
 """
 
 import importlib
@@ -34,6 +34,10 @@ def main() -> int:
             import soak  # Of confluent-kafka alone.
 
             SCENARIOS.update({"soak": soak.soak, "soak-topics": soak.soak_topics})
+        if scenario == "rare-view" or scenario.startswith("view-"):
+            import views  # Of confluent-kafka alone, too.
+
+            SCENARIOS.update(views.SCENARIOS)
         {**SCENARIOS, "transactions": transactions}[scenario](client, say, *arguments)
         client.close()
     except Exception as error:

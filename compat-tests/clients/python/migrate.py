@@ -3,6 +3,7 @@
 
   fill SOURCE            topics of every codec, with a late start, compacted, with transactions; group offsets
   live SOURCE            an idempotent producer that writes until a line comes on stdin
+  grow SOURCE            a topic, a partition and configs that were not there when the move began
   early TARGET           a producer that moved before its topic did: delivered once the topic is ordinary
   judge SOURCE TARGET    every record of every topic is the same; groups resume where they were
 JSON lines, the last with "passed"; exit code 0 or 1.
@@ -19,6 +20,7 @@ from confluent_kafka import admin as cka
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 TOPICS = {"codecs": 5, "late": 1, "compacted": 2, "transactions": 2, "live": 3}
+GROWN = TOPICS | {"codecs": 6, "later": 2}
 GROUP = "readers"
 RECORDS = 4000
 # Not so long ago that retention takes the records.
@@ -116,7 +118,7 @@ def fill(bootstrap):
 
     # A source that compacts soon has gaps from the beginning; another comes to them while it is copied.
     for _ in range(8):
-        kept = sum(at[0] == "compacted" for at in read(bootstrap, "read_uncommitted")[0])
+        kept = sum(at[0] == "compacted" for at in read(bootstrap, "read_uncommitted", TOPICS)[0])
         if kept < 3000:
             break
         time.sleep(0.25)
@@ -137,6 +139,28 @@ def live(bootstrap):
     say(sent=sent)
 
 
+def grow(bootstrap):
+    admin = cka.AdminClient({"bootstrap.servers": bootstrap})
+    settled(admin.create_topics([cka.NewTopic("later", GROWN["later"], 1, config={"retention.ms": "-1"})]))
+    settled(admin.create_partitions([cka.NewPartitions("codecs", GROWN["codecs"])]))
+    changes = [
+        cka.ConfigEntry("segment.bytes", "20971520", incremental_operation=cka.AlterConfigOpType.SET),
+        cka.ConfigEntry("max.message.bytes", None, incremental_operation=cka.AlterConfigOpType.DELETE),
+    ]
+    resource = cka.ConfigResource(cka.ResourceType.TOPIC, "codecs", incremental_configs=changes)
+    settled(admin.incremental_alter_configs([resource]))
+    time.sleep(0.5)
+    made, delivered = producer(bootstrap, compression_type="snappy")
+    for topic, partition in [("later", 0), ("later", 1), ("codecs", 5)]:
+        send(made, delivered, topic, partition, 0, 200)
+    check(made.flush(60) == 0, "flush")
+
+
+def settled(futures):
+    (future,) = futures.values()
+    return future.result(30)
+
+
 def early(bootstrap):
     at = []
     made, _ = producer(bootstrap, enable_idempotence=True, delivery_timeout_ms=300_000)
@@ -148,7 +172,7 @@ def early(bootstrap):
     check(message.offset() == RECORDS, "delivered at", message.offset())
 
 
-def read(bootstrap, isolation):
+def read(bootstrap, isolation, topics=GROWN):
     consumer = ck.Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -160,7 +184,7 @@ def read(bootstrap, isolation):
             "check.crcs": True,
         }
     )
-    parts = [ck.TopicPartition(topic, p, ck.OFFSET_BEGINNING) for topic, count in TOPICS.items() for p in range(count)]
+    parts = [ck.TopicPartition(topic, p, ck.OFFSET_BEGINNING) for topic, count in topics.items() for p in range(count)]
     ends = {(part.topic, part.partition): consumer.get_watermark_offsets(part, timeout=30) for part in parts}
     consumer.assign(parts)
     found, open_parts, deadline = {}, {(part.topic, part.partition) for part in parts}, time.monotonic() + 120
@@ -202,6 +226,13 @@ def judge(source, target):
     }
     check(len(aborted) == 4 * 20 * TOPICS["transactions"], "aborted records:", len(aborted))
 
+    admin = cka.AdminClient({"bootstrap.servers": target})
+    wanted = {("codecs", "retention.ms"): "-1", ("codecs", "segment.bytes"): "20971520", ("later", "retention.ms"): "-1"}
+    wanted["codecs", "max.message.bytes"] = "1048588"  # Kafka's default again.
+    for (topic, name), value in wanted.items():
+        found = settled(admin.describe_configs([cka.ConfigResource(cka.ResourceType.TOPIC, topic)]))[name].value
+        check(found == value, topic, name, found)
+
     member = ck.Consumer({"bootstrap.servers": target, "group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "error"})
     offsets = member.committed([ck.TopicPartition("codecs", p) for p in range(5)], timeout=30)
     check([part.offset for part in offsets] == [700, 701, 702, 703, ck.OFFSET_INVALID], "committed", offsets)
@@ -215,7 +246,7 @@ def judge(source, target):
 
 if __name__ == "__main__":
     try:
-        {"fill": fill, "live": live, "early": early, "judge": judge}[sys.argv[1]](*sys.argv[2:])
+        {"fill": fill, "live": live, "grow": grow, "early": early, "judge": judge}[sys.argv[1]](*sys.argv[2:])
     except BaseException as error:
         say(passed=False, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         sys.exit(1)

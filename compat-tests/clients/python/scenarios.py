@@ -251,6 +251,15 @@ def group(client, say):
     say(step="resumed")
 
 
+def view(client, say, topic):
+    """Two records with a long way before each, past which the client has to come."""
+    for committed in (False, True):
+        started = time.monotonic()
+        found = read(client, topic, 2, {0: 0}, committed)
+        seconds = round(time.monotonic() - started, 2)
+        say(committed=committed, offsets=str([r.offset for r in found]), seconds=seconds)
+
+
 def admin(client, say):
     """Topics, partitions, configs, cluster, groups, and the error codes for bad requests."""
 
@@ -332,4 +341,5 @@ SCENARIOS = {
     "offsets": offsets,
     "group": group,
     "admin": admin,
+    "view": view,
 }

@@ -13,6 +13,7 @@ public final class Frameworks {
                 case "topic-commands" -> new TopicCommands(scenarios).run();
                 case "group-commands" -> new GroupCommands(scenarios).run();
                 case "cluster-commands" -> new ClusterCommands(scenarios).run(arguments[2]);
+                case "quota-commands" -> new QuotaCommands(scenarios).run();
                 case "load-commands" -> new LoadCommands(scenarios).run();
                 case "transaction-commands" -> new TransactionCommands(scenarios).run();
                 case "streams" -> new WordCount(scenarios, "at_least_once").run();
@@ -20,6 +21,7 @@ public final class Frameworks {
                 case "connect" -> new ConnectFiles(scenarios, false).run();
                 case "connect-exactly-once" -> new ConnectFiles(scenarios, true).run();
                 case "mirror" -> new Mirror(scenarios, new Scenarios(arguments[2], out)).run();
+                case "mirror-exactly-once" -> new MirrorOnce(scenarios, new Scenarios(arguments[2], out)).run();
                 default -> throw new IllegalArgumentException("no scenario " + scenario);
             }
         });

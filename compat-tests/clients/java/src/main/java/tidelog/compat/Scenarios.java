@@ -51,6 +51,7 @@ final class Scenarios {
             case "autocreate" -> autocreate();
             case "offsets" -> offsets();
             case "group" -> group();
+            case "view" -> view(argument);
             case "admin" -> new AdminScenario(this).run();
             case "transactions" -> new TransactionScenario(this).run();
             case "soak" -> new Soak(bootstrap, argument).run();
@@ -75,6 +76,15 @@ final class Scenarios {
         List<Sample> sent = Sample.plainSet(0, 20_000, Sample.PARTITIONS, 200);
         produce(sent, topic, "compression.type", "lz4", "batch.size", 900_000);
         Sample.expectSame(read(topic, sent.size(), Sample.PARTITIONS), sent);
+    }
+
+    /** Two records with a long way before each, past which the client has to come. */
+    private void view(String topic) throws Exception {
+        for (String isolation : List.of("read_uncommitted", "read_committed")) {
+            long started = System.nanoTime();
+            List<Long> offsets = read(topic, 2, 1, isolation).stream().map(Sample::offset).toList();
+            out.say("isolation", isolation, "offsets", offsets, "seconds", (System.nanoTime() - started) / 1e9);
+        }
     }
 
     /** One topic, acks=0 last: it would lose what is sent before a new topic's leader is ready. */
