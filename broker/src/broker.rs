@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::jobs::lake::Lake;
 use crate::jobs::rows::Rows;
+use crate::jobs::rows::binder::Binder;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::owners::catalog;
@@ -24,6 +25,7 @@ use crate::server::ledger::Ledger;
 use crate::server::read_budget::ReadBudget;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Shutdown, ShutdownSignal};
+use crate::views::Passed;
 use parking_lot::RwLock;
 
 /// The ledger's part of the memory budget. An eighth is for reads from the disk; the last one is left
@@ -51,6 +53,7 @@ pub struct Broker {
     producer_ids: ProducerIds,
     fetch_sessions: FetchSessions,
     rows: Arc<Rows>,
+    passed: Passed,
     registry: Registry,
 }
 
@@ -76,7 +79,8 @@ impl Broker {
         );
         let keyed = Arc::new(Keyed::new(Arc::clone(&log), cluster.clone(), &settings));
         let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
-        let rows = Arc::new(Rows::new(budget_bytes));
+        let binder = Binder::new(Arc::clone(&log), cluster.clone(), registry.clone());
+        let rows = Arc::new(Rows::new(budget_bytes, binder));
         let lake = Lake::start(
             Arc::clone(&log),
             Arc::clone(&rows),
@@ -92,6 +96,7 @@ impl Broker {
         Ok(Self {
             fetch_sessions: FetchSessions::new(sessions_max as usize),
             rows,
+            passed: Passed::default(),
             registry,
             identity,
             ledger: Ledger::new(budget_bytes / 8 * LEDGER_EIGHTHS),
@@ -163,6 +168,11 @@ impl Broker {
     /// What clients with fetch sessions were told.
     pub fn fetch_sessions(&self) -> &FetchSessions {
         &self.fetch_sessions
+    }
+
+    /// What readers of views need not look at again.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
     }
 
     /// Columns of tables that are not in files yet, and how records become them.

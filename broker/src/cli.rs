@@ -34,6 +34,8 @@ enum Command {
     Quickstart(tidelog_quickstart::Options),
     /// Copy topics and group offsets from another Kafka-compatible cluster
     Migrate(tidelog_migrate::Options),
+    #[command(flatten)]
+    Console(tidelog_console::Command),
     /// Show the settings of the broker
     #[command(subcommand)]
     Config(Config),
@@ -130,6 +132,9 @@ impl Sources {
     }
 }
 
+/// The exit code of a command that makes no sense, as of one that cannot be parsed.
+const MISUSED: u8 = 2;
+
 /// Runs the command of this process and gives its exit code.
 pub async fn run() -> ExitCode {
     match Cli::parse().command.run().await {
@@ -137,7 +142,10 @@ pub async fn run() -> ExitCode {
         Err(error) => {
             // stderr may be closed; the exit code still tells.
             let _ = writeln!(io::stderr(), "tidelog: {error}");
-            ExitCode::FAILURE
+            match error.is::<tidelog_console::Misuse>() {
+                true => ExitCode::from(MISUSED),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -157,6 +165,7 @@ impl Command {
                 // With its causes, as above.
                 migrated.map_err(|error| anyhow::anyhow!("{error:#}"))?;
             }
+            Command::Console(command) => tidelog_console::run(command).await?,
             Command::Config(Config::List { sources, json }) => list_settings(&sources, json)?,
             Command::Config(Config::Docs) => print(&settings::docs::markdown()),
             Command::Api(Docs::Docs) => print(&api::docs::markdown()),

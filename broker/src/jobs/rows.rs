@@ -57,7 +57,7 @@ impl std::fmt::Debug for Rows {
 
 impl Rows {
     /// Of a broker with this memory budget.
-    pub fn new(memory_budget_bytes: usize) -> Self {
+    pub fn new(memory_budget_bytes: usize, binder: Binder) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             live: RwLock::default(),
@@ -66,7 +66,7 @@ impl Rows {
             holding: AtomicUsize::new(0),
             workers: Semaphore::new((processors / 2).max(1)),
             settings_turns: Semaphore::new(1),
-            binder: Binder::default(),
+            binder,
         }
     }
 

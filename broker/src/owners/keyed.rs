@@ -1,4 +1,4 @@
-//! Keyed tables: the newest row of each key, of every topic with `tidelog.table.key=record_key`.
+//! Keyed tables: the row of each key, of every topic with `tidelog.table.key=record_key`.
 //!
 //! ```text
 //! produce ─▶ rules (right partition?) ─▶ log ─▶ fold ─▶ answer
@@ -12,13 +12,18 @@
 //!   lookup first folds what is stable and nobody has folded yet. So what was acknowledged is seen.
 //! - A table that is not open (being loaded, or made anew after its index failed) holds up no
 //!   produce; lookups are told to come again.
+//! - What a row is made of, its topic's settings for merging say: [`Merging`]. A batch is checked
+//!   against it before it is written.
 //! - Bounded: writers wait while the overlays are at their share of the memory budget.
 //! - One task opens and flushes, another writes checkpoints, on threads that may block.
 //!
 //! Keyed topics have no rows files and no lake table yet.
 
 mod checkpoints;
+mod decoder;
 mod flush;
+mod merging;
+mod no_rows;
 mod rules;
 mod table;
 
@@ -38,6 +43,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+pub use self::merging::{BadMerge, Merging};
 pub use self::rules::{RulesError, check, rules_of};
 pub use self::table::{NotReady, Table};
 use crate::log::Log;
@@ -154,11 +160,12 @@ impl Keyed {
             if tables.contains_key(id) {
                 continue;
             }
-            if let Some(partition) = self.log.engine().store().partition(*id) {
-                tables.insert(
-                    *id,
-                    Arc::new(Table::closed(partition, self.table_options())),
-                );
+            if let Some(partition) = self.log.engine().store().partition(*id)
+                && let Some(topic) = view.image.topic_by_id(Uuid::from_bytes(id.topic.0))
+            {
+                let merging = Merging::of(&view.topic_settings(topic).table);
+                let table = Table::closed(partition, self.table_options(), merging);
+                tables.insert(*id, Arc::new(table));
             }
         }
         let gone: Vec<_> = tables

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow_array::{
+    Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StructArray,
+};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields, Schema};
 use tidelog_coordinator::cluster::settings::ViewSettings;
-use tidelog_predicate::{BindError, Bound, ParseError, Predicate, WrongRows, bind, bind_version, parse};
+use tidelog_predicate::{
+    BindError, Bound, ParseError, Predicate, WrongRows, bind, bind_version, parse,
+};
 use tidelog_typed::RowSchema;
 
 use crate::jobs::rows::format::{BadFormat, Format};
@@ -80,6 +84,11 @@ impl Lens {
                 column: column.clone(),
             }),
         }
+    }
+
+    /// Of the source's rows.
+    pub fn schema_id(&self) -> i32 {
+        self.format.schema_id
     }
 
     /// How records of the source become rows.

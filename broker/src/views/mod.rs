@@ -12,15 +12,18 @@
 //!   offset; its records keep offset, timestamp, key and headers. So what a client is given at an offset
 //!   does not depend on how it asked, while the source's schema stays.
 //! - Work is bounded for each request, whatever the filter: an answer that got far without a record says
-//!   how far ([`filler`]).
+//!   how far ([`filler`]), and so does a memory for clients that cannot be told ([`Passed`]).
 //!
 //! What is refused of views is in the coordinator's `cluster/views` and `cluster/settings/view`, but for
 //! what takes a look at the source's columns ([`check_new`]).
 
 pub mod filler;
 mod lens;
+mod passed;
 mod reading;
 mod refit;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ use crate::jobs::rows::format::BadFormat;
 use crate::owners::cluster::View;
 
 pub use lens::{BadLens, Lens};
+pub use passed::{Passed, Place};
 pub use reading::{LOOK_BYTES_MAX, ShowError, Shown, Window, show};
 pub use refit::RefitError;
 
@@ -51,6 +55,7 @@ pub enum ViewError {
 /// A view, as its readers keep it: what it shows, and how.
 #[derive(Debug, Clone)]
 pub struct ViewOf {
+    id: Uuid,
     source: Uuid,
     settings: Arc<TopicSettings>,
 }
@@ -59,9 +64,15 @@ impl ViewOf {
     /// `None` for a topic that is no view.
     pub fn topic(view: &View, topic: &Topic) -> Option<Self> {
         Some(Self {
+            id: topic.id,
             source: topic.view_of?,
             settings: view.topic_settings(topic),
         })
+    }
+
+    /// The view's own id.
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// How it shows records as the source's columns are now; `None` while nothing is known of those.

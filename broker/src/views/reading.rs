@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::{Partition, ReadEnd, ReadError};
 use tidelog_typed::OffsetRange;
+use tokio::time::Instant;
 
 use super::refit::{Room, refit};
 use super::{Lens, RefitError};
@@ -18,7 +19,7 @@ use crate::server::read_budget::Grant;
 pub const LOOK_BYTES_MAX: u64 = 16 << 20;
 
 /// Most bytes of a source that are refitted at a time, and of the view that come of them.
-const STEP_BYTES: u64 = 1 << 20;
+const STEP_BYTES: u64 = 256 << 10;
 
 /// What to show.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,9 @@ pub struct Window {
     pub at_least_one: bool,
     /// Bytes of the source after which it is enough.
     pub look_bytes: u64,
+    /// When it is enough, too: some clients wait as long as they said and hardly longer. One step is made
+    /// in any case.
+    pub until: Instant,
 }
 
 /// What there is to be seen.
@@ -78,6 +82,7 @@ pub async fn show(
             at_least_one: window.at_least_one && shown.batches.is_empty(),
         };
         match step(broker, source, lens, &mut shown, room).await? {
+            Step::On if Instant::now() >= window.until => break,
             Step::On => {}
             Step::Full => break,
             Step::End => {
@@ -132,7 +137,9 @@ async fn step(
             return Ok(Step::Full);
         };
         let batches = refitted.batches.into_iter();
-        shown.batches.extend(batches.map(|batch| grant.pay_for(batch)));
+        shown
+            .batches
+            .extend(batches.map(|batch| grant.pay_for(batch)));
         shown.bytes += refitted.bytes;
     }
     shown.looked += looked;

@@ -8,8 +8,8 @@ use super::error::ClusterError;
 use super::image::Topic;
 use super::record::Record;
 use super::settings::{
-    ConfigError, Kind, Layers, Overrides, TABLE_KEY, TABLE_KEY_SCOPE, check_named, check_topic,
-    check_unchanged, known, list_items,
+    ConfigError, Kind, Layers, MERGE_CONFIGS, Overrides, TABLE_KEY, TABLE_KEY_SCOPE, check_named,
+    check_topic, check_unchanged, known, list_items,
 };
 use super::topics::{check_name, collect, count};
 
@@ -168,7 +168,10 @@ fn alter_topic(
     check_unchanged(&topic.overrides, &overrides)?;
     check_topic(&topic.overrides, &overrides, layers, topic.partitions)?;
     let new = layers.with_topic(&overrides);
-    for fixed in [&TABLE_KEY, &TABLE_KEY_SCOPE] {
+    for fixed in [&TABLE_KEY, &TABLE_KEY_SCOPE]
+        .into_iter()
+        .chain(MERGE_CONFIGS)
+    {
         if list_items(&old.value(fixed)) != list_items(&new.value(fixed)) {
             let reason = "is chosen when a topic is created: make a new topic".into();
             return Err(ConfigError::Conflict {

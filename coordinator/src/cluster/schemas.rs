@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::controller::Draft;
 use super::record::Record;
+use super::settings::MergeSettings;
 
 /// Most schemas of one topic. Each is read by whoever opens the table.
 pub const SCHEMAS_MAX: usize = 1_000;
@@ -42,6 +43,10 @@ pub enum SchemaRefusal {
     TooLong { bytes: usize },
     #[error("the topic has had {SCHEMAS_MAX} schemas: make a new topic")]
     TooMany,
+    #[error(
+        "the merge engine of this topic combines the columns it was made with: make a new topic"
+    )]
+    Merged,
 }
 
 /// Adds `schemas` behind the one with id `newest` (`None`: none is noted yet).
@@ -57,6 +62,9 @@ pub(super) fn add(
     if found != newest {
         let expected = newest;
         return Err(SchemaRefusal::Moved { expected, found });
+    }
+    if MergeSettings::of(&topic.overrides).reads_columns() {
+        return Err(SchemaRefusal::Merged);
     }
     if topic.schemas.len() + schemas.len() > SCHEMAS_MAX {
         return Err(SchemaRefusal::TooMany);

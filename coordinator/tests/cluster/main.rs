@@ -10,6 +10,7 @@ mod quotas;
 mod records;
 mod schemas;
 mod topics;
+mod views;
 
 use tidelog_coordinator::cluster::settings::{BrokerSettings, Overrides};
 use tidelog_coordinator::cluster::{

@@ -97,6 +97,23 @@ fn every_record() -> Vec<Record> {
             id,
             schema: RowsSchema { id: 3, text: None },
         },
+        Record::TopicCreated {
+            topic: Topic {
+                name: "seen".into(),
+                id: Uuid::from_u128(5),
+                partitions: 3,
+                overrides: [("tidelog.view.of".to_owned(), "orders.v1".to_owned())].into(),
+                created: vec![PartitionsCreated {
+                    first: 0,
+                    incarnation: 1,
+                }],
+                internal: false,
+                created_at_ms: 1_760_000_000_000,
+                partitioner_rules: None,
+                schemas: Vec::new(),
+                view_of: Some(id),
+            },
+        },
     ]
 }
 

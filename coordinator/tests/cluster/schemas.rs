@@ -1,11 +1,11 @@
 //! Schemas of a topic's rows: in order, each once, and still there after a restart.
 
 use tidelog_coordinator::cluster::{
-    Command, Image, Reply, RowsSchema, SCHEMA_BYTES_MAX, SCHEMAS_MAX, SchemaRefusal,
+    Command, Image, NewTopic, Reply, RowsSchema, SCHEMA_BYTES_MAX, SCHEMAS_MAX, SchemaRefusal,
 };
 use uuid::Uuid;
 
-use super::Harness;
+use super::{Harness, configured};
 
 const ID: Uuid = Uuid::from_u128(9);
 
@@ -59,6 +59,30 @@ fn schemas_come_one_after_the_other() {
     assert_eq!(ids(image), [1, 2, 7]);
     assert_eq!(Image::restore(&image.checkpoint()), *image);
     assert_eq!(ids(&Image::restore(&harness.log)), [1, 2, 7]);
+}
+
+#[test]
+fn columns_that_an_engine_merges_stay() {
+    let mut harness = Harness::new();
+    let configs = [
+        ("tidelog.table.mode", "inline"),
+        ("tidelog.table.schema", r#"{"fields":[]}"#),
+        ("tidelog.table.key", "record_key"),
+        ("tidelog.table.merge-engine", "aggregation"),
+    ];
+    let created = harness.run(Command::CreateTopics {
+        topics: vec![NewTopic {
+            id: ID,
+            ..configured("sums", &configs)
+        }],
+        incarnation: 1,
+        validate_only: false,
+    });
+    assert!(matches!(created, Reply::Created(made) if made[0].1.is_ok()));
+    assert_eq!(
+        add(&mut harness, None, vec![schema(1)]),
+        Err(SchemaRefusal::Merged)
+    );
 }
 
 #[test]

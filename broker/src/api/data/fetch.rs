@@ -65,8 +65,6 @@ struct Reader {
     partition: Result<Arc<Partition>, PartitionError>,
     /// What the topic shows, if it is a view; the partition is the source's then.
     view: Option<ViewOf>,
-    /// Of a view: nothing is shown from the offset wanted up to here.
-    passed: i64,
 }
 
 /// One look at all partitions.
@@ -107,11 +105,11 @@ pub async fn handle(ctx: &Context, request: FetchRequest) -> Outcome {
         Err(error) => return refuse(ctx, error),
     };
     let view = ctx.broker.cluster().view();
-    let mut readers = readers(ctx, &view, &round);
+    let readers = readers(ctx, &view, &round);
     drop(view);
     let views = readers.iter().filter(|reader| reader.view.is_some());
     limits.look_bytes = LOOK_BYTES_MAX / (views.count() as u64).max(1);
-    let pass = gather(ctx, &mut readers, limits).await;
+    let pass = gather(ctx, &readers, limits).await;
     let mut answers = answers(readers, pass);
     let fresh_id = || Uuid::new_v4().as_u128() as i32;
     match sessions.close(round, &mut answers, ctx.broker.now_ms(), fresh_id) {
@@ -183,26 +181,22 @@ fn readers(ctx: &Context, view: &View, round: &Round) -> Vec<Reader> {
             seen,
             partition,
             view: shows,
-            passed: wanted.fetch_offset,
         }
     };
     round.wanted.iter().map(reader).collect()
 }
 
 /// Looks until there is enough.
-async fn gather(ctx: &Context, readers: &mut [Reader], limits: Limits) -> Pass {
+async fn gather(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
     let first = look(ctx, readers, limits).await;
     if first.is_enough(limits) {
         return first;
     }
-    let partitions: Vec<_> = readers
-        .iter()
-        .filter_map(|reader| reader.partition.as_ref().ok())
-        .collect();
-    if partitions.is_empty() {
+    let partitions = || readers.iter().filter_map(|r| r.partition.as_ref().ok());
+    if partitions().next().is_none() {
         return first;
     }
-    let waiter = Waiter::register(partitions.into_iter());
+    let waiter = Waiter::register(partitions());
     let mut stop = ctx.broker.shutdown_signal();
     loop {
         let pass = look(ctx, readers, limits).await;
@@ -224,7 +218,7 @@ impl Pass {
 }
 
 /// Reads what there is, partition by partition within the limits.
-async fn look(ctx: &Context, readers: &mut [Reader], limits: Limits) -> Pass {
+async fn look(ctx: &Context, readers: &[Reader], limits: Limits) -> Pass {
     let mut pass = Pass {
         responses: Vec::with_capacity(readers.len()),
         bytes: 0,
@@ -237,12 +231,10 @@ async fn look(ctx: &Context, readers: &mut [Reader], limits: Limits) -> Pass {
                 pass.responses.push(failed(index, error));
                 continue;
             }
-            (Ok(partition), None) => {
-                read(ctx, partition, &reader.wanted, limits, pass.bytes).await
-            }
+            (Ok(partition), None) => read(ctx, partition, &reader.wanted, limits, pass.bytes).await,
             (Ok(partition), Some(view)) => {
-                let (wanted, passed) = (&reader.wanted, &mut reader.passed);
-                view::read(ctx, (view, partition), (wanted, passed), (limits, pass.bytes)).await
+                let reading = view::Reading { view, partition };
+                view::read(ctx, reading, &reader.wanted, limits, pass.bytes).await
             }
         };
         pass.responses.push(match found {

@@ -1,5 +1,6 @@
-//! What Produce does more for a keyed topic: records are in the partition of their key, the table
-//! has room before they are written, and holds them before they are acknowledged.
+//! What Produce does more for a keyed topic: records are in the partition of their key and such as its
+//! merge engine takes, the table has room before they are written, and holds them before they are
+//! acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidelog_coordinator::cluster::Topic;
 use tidelog_coordinator::cluster::settings::{TableKey, TopicSettings};
-use tidelog_keyed::{Refused, RuleSet};
+use tidelog_keyed::merge::Rule;
+use tidelog_keyed::{CheckError, RuleSet};
+use tidelog_records::BatchHeader;
+use tidelog_storage::{Partition, ProducerView};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::admission::DECOMPRESSED_MAX_BYTES;
 use crate::broker::Broker;
-use crate::owners::keyed::{RulesError, Table, check, rules_of};
+use crate::owners::keyed::{Merging, RulesError, Table, check, rules_of};
 
 /// Longest wait for room in a table.
 const ROOM_MS_MAX: i32 = 30_000;
@@ -23,16 +27,21 @@ const ROOM_MS_MAX: i32 = 30_000;
 pub enum KeyedError {
     #[error(transparent)]
     Rules(#[from] RulesError),
+    #[error(transparent)]
+    Check(#[from] CheckError),
     #[error("the key table takes no more at the moment")]
     NoRoom,
 }
 
 impl KeyedError {
-    /// The record at fault, if one is.
-    pub fn refused(&self) -> Option<&Refused> {
+    /// The record at fault, if one is: its position in the batch, and why.
+    pub fn refused(&self) -> Option<(i32, String)> {
         match self {
-            Self::Rules(RulesError::Refused(refused)) => Some(refused),
-            Self::Rules(_) | Self::NoRoom => None,
+            Self::Rules(RulesError::Refused(refused)) => {
+                Some((refused.index, refused.why.to_string()))
+            }
+            Self::Check(CheckError::Refused { index, why }) => Some((*index, why.to_string())),
+            Self::Rules(_) | Self::Check(CheckError::Fold(_)) | Self::NoRoom => None,
         }
     }
 }
@@ -46,6 +55,8 @@ pub struct Place {
     rules: RuleSet,
     /// `None` while it is not known yet: it will find the records in the log.
     table: Option<Arc<Table>>,
+    /// `None` where every record is taken.
+    merging: Option<Arc<Merging>>,
 }
 
 impl Place {
@@ -56,12 +67,22 @@ impl Place {
         settings: &TopicSettings,
         index: i32,
     ) -> Option<Self> {
-        (settings.table.key == TableKey::RecordKey).then(|| Self {
+        if settings.table.key != TableKey::RecordKey {
+            return None;
+        }
+        let table = broker.keyed().table(topic.id, index);
+        let merging = match &table {
+            Some(table) => table.merging().cloned(),
+            // Settings that are none make a table that is lost: it takes whatever comes.
+            None => Merging::of(&settings.table).ok().flatten().map(Arc::new),
+        };
+        Some(Self {
             topic: topic.id,
             index,
             partitions: topic.partitions,
             rules: rules_of(topic, &settings.table),
-            table: broker.keyed().table(topic.id, index),
+            table,
+            merging,
         })
     }
 
@@ -69,13 +90,29 @@ impl Place {
         self.table.as_ref()
     }
 
-    /// Checks a batch; false if it rules out partitioner rules, which has to be settled.
+    /// Whether checking a batch decodes its values, and may read rows.
+    pub fn is_heavy(&self) -> bool {
+        let rule = self.merging.as_ref().map(|merging| merging.rule());
+        rule.is_some_and(Rule::may_refuse)
+    }
+
+    /// Checks a batch; false if it rules out partitioner rules, which has to be settled. Blocks where
+    /// it [is heavy](Self::is_heavy).
     ///
     /// # Errors
-    /// [`KeyedError::Rules`].
+    /// [`KeyedError::Rules`], [`KeyedError::Check`].
     pub fn admit(&self, batch: &Bytes) -> Result<bool, KeyedError> {
         let limit = DECOMPRESSED_MAX_BYTES;
         let left = check(batch, self.rules, self.index, self.partitions, limit)?;
+        match (&self.table, &self.merging) {
+            (Some(table), _) => match table.check(batch) {
+                // The log answers it as it did before.
+                Err(CheckError::Refused { .. }) if was_sent(table.partition(), batch) => {}
+                checked => checked?,
+            },
+            (None, Some(merging)) => merging.check(batch)?,
+            (None, None) => {}
+        }
         Ok(left == self.rules)
     }
 
@@ -90,6 +127,20 @@ impl Place {
                 .settle_rules(self.topic, self.index, batch, DECOMPRESSED_MAX_BYTES);
         Ok(settled.await?)
     }
+}
+
+/// Whether the log has a batch of this producer with this sequence number or a later one. What it was
+/// checked against then was without itself.
+fn was_sent(partition: &Partition, batch: &[u8]) -> bool {
+    let Some(header) = BatchHeader::read(batch) else {
+        return false;
+    };
+    let is_behind = |producer: &ProducerView| {
+        producer.producer_id == header.producer_id
+            && producer.epoch == header.producer_epoch
+            && header.base_sequence <= producer.last_sequence
+    };
+    header.has_producer_id() && partition.producers().iter().any(is_behind)
 }
 
 /// Waits for room in all of these tables, as long as the request has time.

@@ -12,7 +12,6 @@ use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
-use tidelog_keyed::Refused;
 use tidelog_protocol_ext::StrBytes;
 use tidelog_records::BatchHeader;
 
@@ -139,9 +138,8 @@ fn claimed(index: i32, error: &ProduceError) -> BatchIndexAndErrorMessage {
         .with_batch_index_error_message(Some(StrBytes::from_string(error.to_string())))
 }
 
-fn refused_record(refused: &Refused) -> BatchIndexAndErrorMessage {
-    let why = StrBytes::from_string(refused.why.to_string());
+fn refused_record((index, why): (i32, String)) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage::default()
-        .with_batch_index(refused.index)
-        .with_batch_index_error_message(Some(why))
+        .with_batch_index(index)
+        .with_batch_index_error_message(Some(StrBytes::from_string(why)))
 }

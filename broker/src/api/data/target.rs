@@ -100,7 +100,9 @@ pub fn log_of(log: &Log, topic: &Topic, index: i32) -> Result<Arc<Partition>, Pa
     // The source may have its new partitions a moment before.
     let is_there = (0..topic.partitions).contains(&index);
     let partition = log.partition(topic.log_id(), index);
-    partition.filter(|_| is_there).ok_or(PartitionError::Unknown)
+    partition
+        .filter(|_| is_there)
+        .ok_or(PartitionError::Unknown)
 }
 
 /// Refuses a view where records are written or rows are read.

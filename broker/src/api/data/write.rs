@@ -6,8 +6,8 @@
 //! - Batches are submitted when [`submit`] returns, in their order; what became of them is known
 //!   when [`Submission::written`] does.
 //! - A batch sent again (KIP-98) is answered as it was the first time, once that one is durable.
-//! - A batch for a keyed topic is held against the topic's partitioner too, and one whose writer waits for
-//!   the sync is answered once the key table has it: see [`super::keyed`].
+//! - A batch for a keyed topic is held against the topic's partitioner and merge engine too, and one
+//!   whose writer waits for the sync is answered once the key table has it: see [`super::keyed`].
 //! - The first batch of a transaction in a partition waits until the coordinator confirms that it knows
 //!   the partition to be part of it (KIP-890): see [`super::transactional`].
 
@@ -242,7 +242,9 @@ pub(in crate::api) fn is_internal(topic: &Topic) -> bool {
 async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Entry<Judged>> {
     let sent = || entries.iter().filter_map(|entry| entry.state.as_ref().ok());
     let bytes: usize = sent().map(|aimed| aimed.records.len()).sum();
-    let heavy = admission::is_heavy(bytes, sent().map(|aimed| &aimed.records[..]));
+    let mut places = sent().filter_map(|aimed| aimed.place.as_ref());
+    let heavy = places.any(Place::is_heavy)
+        || admission::is_heavy(bytes, sent().map(|aimed| &aimed.records[..]));
     let judge = move || {
         let judged = entries.into_iter().map(|entry| {
             entry.and_then(|aimed| {

@@ -1,5 +1,6 @@
 //! Codes of what is refused about records: produced, fetched, listed and deleted.
 
+use tidelog_keyed::CheckError;
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_records::BatchError;
 
@@ -90,6 +91,8 @@ impl Coded for KeyedError {
             KeyedError::Rules(RulesError::Records(_)) => ErrorCode::CorruptMessage,
             KeyedError::Rules(RulesError::Gone) => ErrorCode::UnknownTopicOrPartition,
             KeyedError::Rules(RulesError::NotSettled(_)) => ErrorCode::KafkaStorageError,
+            KeyedError::Check(CheckError::Refused { .. }) => ErrorCode::InvalidRecord,
+            KeyedError::Check(CheckError::Fold(_)) => ErrorCode::CorruptMessage,
             KeyedError::NoRoom => ErrorCode::RequestTimedOut,
         }
     }

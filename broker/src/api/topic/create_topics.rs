@@ -88,7 +88,7 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
 
 /// What of a topic's settings takes more than their owner to judge.
 fn check_new(broker: &Broker, topic: &NewTopic) -> Result<(), Failure> {
-    table::check_new(&topic.configs).map_err(|error| Failure::from(&error))?;
+    table::check_new(broker, &topic.configs).map_err(|error| Failure::from(&error))?;
     views::check_new(broker, &topic.configs).map_err(|error| Failure::from(&error))
 }
 

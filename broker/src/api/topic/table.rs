@@ -10,7 +10,7 @@ use tidelog_typed::{SchemaError, TableSchema};
 
 use crate::api::error::Coded;
 use crate::broker::Broker;
-use crate::owners::keyed::rules_of;
+use crate::owners::keyed::{BadMerge, Merging, rules_of};
 
 const MODE: &str = "tidelog.table.mode";
 const SCHEMA: &str = "tidelog.table.schema";
@@ -25,6 +25,8 @@ pub enum BadTable {
     Schema(#[from] SchemaError),
     #[error("{KEY}: columns as primary key are not available yet; use {RECORD_KEY}")]
     KeyColumns,
+    #[error(transparent)]
+    Merge(#[from] BadMerge),
     #[error(
         "{0} cannot be changed once the topic is a table: rows were made under it. Make a new topic, \
          or leave it as it is"
@@ -46,8 +48,8 @@ impl Coded for BadTable {
 /// Checks the settings of a topic that is to be made.
 ///
 /// # Errors
-/// [`BadTable::Schema`], [`BadTable::KeyColumns`].
-pub fn check_new(configs: &[(String, Option<String>)]) -> Result<(), BadTable> {
+/// [`BadTable::Schema`], [`BadTable::KeyColumns`], [`BadTable::Merge`].
+pub fn check_new(broker: &Broker, configs: &[(String, Option<String>)]) -> Result<(), BadTable> {
     let is_key = |text: &str| ["", RECORD_KEY].contains(&text.trim());
     let mut keys = configs.iter().filter(|(name, _)| name == KEY);
     if keys.any(|(_, key)| key.as_deref().is_some_and(|key| !is_key(key))) {
@@ -56,7 +58,23 @@ pub fn check_new(configs: &[(String, Option<String>)]) -> Result<(), BadTable> {
     let texts = configs.iter().filter(|(name, _)| name == SCHEMA);
     texts
         .filter_map(|(_, text)| text.as_deref())
-        .try_for_each(check_schema)
+        .try_for_each(check_schema)?;
+    let set = |(name, value): &(String, Option<String>)| Some((name.clone(), value.clone()?));
+    let overrides: Overrides = configs.iter().filter_map(set).collect();
+    let settings = resolved(broker, &overrides);
+    if settings.key.is_keyed() {
+        Merging::of(&settings)?;
+    }
+    Ok(())
+}
+
+/// What a topic with these settings of its own would be.
+fn resolved(broker: &Broker, overrides: &Overrides) -> TableSettings {
+    let view = broker.cluster().view();
+    let layers = view
+        .image
+        .layers(broker.node_id(), broker.cluster().broker_settings());
+    TopicSettings::resolve(&layers.with_topic(overrides)).table
 }
 
 /// Checks a change against the settings of this moment. Whatever else is wrong with it, the owner
@@ -78,10 +96,7 @@ pub fn check_change(broker: &Broker, change: &ConfigChange) -> Result<(), BadTab
             .get(SCHEMA)
             .map_or(Ok(()), |text| check_schema(text))?;
     }
-    let layers = view
-        .image
-        .layers(broker.node_id(), broker.cluster().broker_settings());
-    let new = TopicSettings::resolve(&layers.with_topic(&overrides)).table;
+    let new = resolved(broker, &overrides);
     let old = &view.topic_settings(topic).table;
     if scatters(topic, old, &new) && has_records(broker, topic) {
         return Err(BadTable::Scattered);

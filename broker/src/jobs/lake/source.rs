@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidelog_storage::{Committed, ReadEnd};
 use tidelog_tiering::{ReadRange, RowBatch, RowSource, SourceError};
-use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, Undecodable, decode_batches};
+use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, Undecodable, Wanted, decode_batches};
 use uuid::Uuid;
 
 use crate::log::Log;
@@ -31,7 +31,11 @@ pub struct LogRows {
     pub undecodable: u64,
     /// Partition and offset of the first of them, and why.
     pub first_undecodable: Option<(i32, i64, String)>,
+    pub wanted: Vec<Asked>,
 }
+
+/// What the table has to learn before it takes the record at an offset of a partition.
+pub type Asked = (i32, i64, Wanted);
 
 impl LogRows {
     pub fn new(log: Arc<Log>, topic: Uuid, schema: RowSchema) -> Self {
@@ -41,6 +45,7 @@ impl LogRows {
             schema,
             undecodable: 0,
             first_undecodable: None,
+            wanted: Vec::new(),
         }
     }
 
@@ -61,8 +66,8 @@ impl LogRows {
         let decoded = decode_batches(&self.schema, partition, offsets, committed.batches, &limits)
             .map_err(|error| error.to_string())?;
         self.count(partition, &decoded.undecodable);
-        // Who builds the rows teaches the table what the next record takes.
-        if decoded.wanted.is_some() && decoded.end_offset == decoded.first_offset {
+        if let (Some(wanted), true) = (decoded.wanted, decoded.end_offset == decoded.first_offset) {
+            self.wanted.push((partition, decoded.end_offset, wanted));
             return Ok(None);
         }
         Ok(Some(RowBatch {

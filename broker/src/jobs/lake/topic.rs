@@ -23,7 +23,7 @@ use tidelog_tiering::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::source::LogRows;
+use super::source::{Asked, LogRows};
 use super::state::{Standing, TopicLake};
 use super::{Shared, table_of};
 use crate::jobs::rows::format::{BadFormat, Format};
@@ -177,8 +177,17 @@ impl Mover {
         loop {
             let bounds = self.bounds(topic, &mut left_out);
             match self.pass(topic, open, &bounds).await {
-                Ok(report) if report.more && !self.shared.stop.is_stopping() => {}
-                Ok(_) => break,
+                Ok((report, wanted)) => {
+                    let more = report.more || !wanted.is_empty();
+                    self.teach(topic, wanted, &mut left_out).await;
+                    // With newer columns it goes on in the next round.
+                    let is_same = self
+                        .format(topic.id)
+                        .is_some_and(|now| Arc::ptr_eq(&now, &open.format));
+                    if !more || !is_same || self.shared.stop.is_stopping() {
+                        break;
+                    }
+                }
                 Err(PassError::Source(error)) => {
                     left_out.insert(error.partition, error.reason);
                 }
@@ -227,7 +236,7 @@ impl Mover {
         topic: &Topic,
         open: &Open,
         bounds: &BTreeMap<i32, LogBounds>,
-    ) -> Result<PassReport, PassError> {
+    ) -> Result<(PassReport, Vec<Asked>), PassError> {
         let mut rows = LogRows::new(
             Arc::clone(&self.shared.log),
             topic.id,
@@ -236,7 +245,7 @@ impl Mover {
         let report = Box::pin(open.tierer.pass(&mut rows, bounds)).await?;
         self.lake.set_mark(report.mark.clone());
         if report.moved.is_empty() {
-            return Ok(report);
+            return Ok((report, rows.wanted));
         }
         let metrics = &self.shared.metrics;
         metrics.commits.inc();
@@ -256,7 +265,29 @@ impl Mover {
                 count, partition, offset, reason, "records do not decode and stay out of the table"
             );
         }
-        Ok(report)
+        Ok((report, rows.wanted))
+    }
+
+    /// Lets the table learn what records take; a partition for which it cannot is left out.
+    async fn teach(&self, topic: &Topic, wanted: Vec<Asked>, left_out: &mut BTreeMap<i32, String>) {
+        let rows = &self.shared.rows;
+        for (index, offset, wanted) in wanted {
+            let Some(partition) = self.shared.log.partition(topic.id, index) else {
+                continue;
+            };
+            let taught = rows.binder().teach(rows, &partition, offset, wanted);
+            if let Err(error) = taught.await {
+                left_out.insert(index, error.to_string());
+            }
+        }
+    }
+
+    /// How the topic's records become rows at this moment.
+    fn format(&self, topic: Uuid) -> Option<Arc<Format>> {
+        let view = self.shared.cluster.view();
+        let topic = view.image.topic_by_id(topic)?;
+        let settings = view.topic_settings(topic);
+        self.shared.rows.format(topic, &settings.table).ok()
     }
 
     /// Offsets went from the log before they came to the lake: by DeleteRecords, or by retention

@@ -33,11 +33,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::Rows;
 use super::format::{BadFormat, FIRST_SCHEMA_ID, Format, Formats, KEY_VALUE_SCHEMA_ID};
 use super::reading::{Reading, reading};
-use crate::broker::Broker;
+use crate::log::Log;
+use crate::owners::cluster::ClusterHandle;
 use crate::owners::driver::DriverError;
-use crate::owners::registry::{LookupError, WriterSchema};
+use crate::owners::registry::{LookupError, Registry, WriterSchema};
 
 /// Records that decide what an inferred table is.
 const SAMPLE_RECORDS: usize = 1_000;
@@ -76,8 +78,11 @@ pub enum BindError {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Binder {
+    log: Arc<Log>,
+    cluster: ClusterHandle,
+    registry: Registry,
     topics: Mutex<HashMap<Uuid, Arc<Turn>>>,
 }
 
@@ -97,26 +102,35 @@ struct Progress {
 
 /// A topic at the moment of a call.
 struct Bound<'a> {
-    broker: &'a Broker,
+    binder: &'a Binder,
     partition: &'a Partition,
     topic: Arc<Topic>,
     formats: Arc<Formats>,
 }
 
 impl Binder {
+    pub fn new(log: Arc<Log>, cluster: ClusterHandle, registry: Registry) -> Self {
+        Self {
+            log,
+            cluster,
+            registry,
+            topics: Mutex::default(),
+        }
+    }
+
     /// The topic has no columns yet, and `partition` has records from `first` on.
     ///
     /// # Errors
     /// [`BindError`].
     pub async fn found(
         &self,
-        broker: &Broker,
+        rows: &Rows,
         partition: &Partition,
         first: Offset,
     ) -> Result<(), BindError> {
         let turn = self.turn(partition);
         let mut progress = turn.lock().await;
-        let Some(bound) = Bound::now(broker, partition)? else {
+        let Some(bound) = self.bound(rows, partition)? else {
             return Ok(());
         };
         if bound.formats.current().is_some() {
@@ -141,14 +155,14 @@ impl Binder {
     /// [`BindError`].
     pub async fn teach(
         &self,
-        broker: &Broker,
+        rows: &Rows,
         partition: &Partition,
         offset: Offset,
         wanted: Wanted,
     ) -> Result<(), BindError> {
         let turn = self.turn(partition);
         let mut progress = turn.lock().await;
-        let Some(bound) = Bound::now(broker, partition)? else {
+        let Some(bound) = self.bound(rows, partition)? else {
             return Ok(());
         };
         let Some(format) = bound.formats.current() else {
@@ -164,12 +178,12 @@ impl Binder {
     ///
     /// # Errors
     /// [`BindError`]; what was learned is used meanwhile.
-    pub async fn refresh(&self, broker: &Broker, partition: &Partition) -> Result<(), BindError> {
+    pub async fn refresh(&self, rows: &Rows, partition: &Partition) -> Result<(), BindError> {
         let turn = self.turn(partition);
         let Ok(mut progress) = turn.try_lock() else {
             return Ok(());
         };
-        let Some(bound) = Bound::now(broker, partition)? else {
+        let Some(bound) = self.bound(rows, partition)? else {
             return Ok(());
         };
         let Some(format) = bound.formats.current() else {
@@ -201,6 +215,26 @@ impl Binder {
         bound.meet(&mut progress, format, newest).await
     }
 
+    /// `None` for a topic that is gone.
+    fn bound<'a>(
+        &'a self,
+        rows: &Rows,
+        partition: &'a Partition,
+    ) -> Result<Option<Bound<'a>>, BindError> {
+        let view = self.cluster.view();
+        let topic = Uuid::from_bytes(partition.id.topic.0);
+        let Some(topic) = view.image.topic_by_id(topic) else {
+            return Ok(None);
+        };
+        let settings = view.topic_settings(topic);
+        Ok(Some(Bound {
+            binder: self,
+            partition,
+            formats: rows.formats(topic, &settings.table)?,
+            topic: Arc::clone(topic),
+        }))
+    }
+
     fn turn(&self, partition: &Partition) -> Arc<Turn> {
         let topic = Uuid::from_bytes(partition.id.topic.0);
         Arc::clone(self.topics.lock().entry(topic).or_default())
@@ -212,23 +246,7 @@ impl Binder {
     }
 }
 
-impl<'a> Bound<'a> {
-    /// `None` for a topic that is gone.
-    fn now(broker: &'a Broker, partition: &'a Partition) -> Result<Option<Self>, BindError> {
-        let view = broker.cluster().view();
-        let topic = Uuid::from_bytes(partition.id.topic.0);
-        let Some(topic) = view.image.topic_by_id(topic) else {
-            return Ok(None);
-        };
-        let settings = view.topic_settings(topic);
-        Ok(Some(Self {
-            broker,
-            partition,
-            formats: broker.rows().formats(topic, &settings.table)?,
-            topic: Arc::clone(topic),
-        }))
-    }
-
+impl Bound<'_> {
     /// The first columns of JSON values: of a sample.
     async fn infer(
         &self,
@@ -377,7 +395,7 @@ impl<'a> Bound<'a> {
         &self,
         reference: SchemaRef,
     ) -> Result<Result<Arc<WriterSchema>, String>, BindError> {
-        let registry = self.broker.registry();
+        let registry = &self.binder.registry;
         let found = match (reference, self.formats.mode()) {
             (SchemaRef::Latest, TableMode::SchemaLatest(latest)) => {
                 return self.latest(latest).await.map(Ok);
@@ -399,7 +417,7 @@ impl<'a> Bound<'a> {
             Some(subject) => subject.clone(),
             None => format!("{}-value", self.topic.name),
         };
-        let found = self.broker.registry().latest(&subject).await?;
+        let found = self.binder.registry.latest(&subject).await?;
         found.ok_or(BindError::NoSubject(subject))
     }
 
@@ -415,7 +433,7 @@ impl<'a> Bound<'a> {
             newest,
             schemas: vec![next],
         };
-        match self.broker.cluster().call(command).await? {
+        match self.binder.cluster.call(command).await? {
             // Somebody else was faster: their schema is looked at next.
             Reply::Schemas(Err(SchemaRefusal::Moved { .. })) => Ok(()),
             Reply::Schemas(Err(refusal)) => Err(refusal.into()),
@@ -461,7 +479,7 @@ impl<'a> Bound<'a> {
         let plan = self
             .partition
             .plan_read_to(end, first, SAMPLE_BYTES, true)?;
-        let pieces = self.broker.log().load(plan).await?;
+        let pieces = self.binder.log.load(plan).await?;
         let committed = self.partition.committed(first, pieces)?;
         let mut sample = Vec::new();
         for batch in &committed.batches {

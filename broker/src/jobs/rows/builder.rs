@@ -196,7 +196,7 @@ impl Builder {
         let first = base.max(marks.log_start);
         let started_ms = self.broker.now_ms();
         let binder = self.broker.rows().binder();
-        if let Err(error) = binder.refresh(&self.broker, &partition).await {
+        if let Err(error) = binder.refresh(self.broker.rows(), &partition).await {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
         self.take_formats();
@@ -240,7 +240,7 @@ impl Builder {
     /// Has the columns found out, which nobody knows yet.
     async fn found(&self, partition: &Partition, first: Offset) -> Result<(), BindError> {
         let binder = self.broker.rows().binder();
-        binder.found(&self.broker, partition, first).await?;
+        binder.found(self.broker.rows(), partition, first).await?;
         self.take_formats();
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Builder {
     ) -> Result<(), BindError> {
         let binder = self.broker.rows().binder();
         binder
-            .teach(&self.broker, partition, offset, wanted)
+            .teach(self.broker.rows(), partition, offset, wanted)
             .await?;
         self.take_formats();
         Ok(())

@@ -84,7 +84,8 @@ fn try_write(log: &Log, table: &Table) -> Result<Option<CheckpointMeta>, Checkpo
     let store = log.engine().store();
     let file = FileId((store.fresh_id)());
     let partition = table.partition();
-    let meta = checkpoint::write(Arc::clone(&store.disk), file, partition.id, &*snapshot)?;
+    let (disk, rules) = (Arc::clone(&store.disk), open.rules());
+    let meta = checkpoint::write_by(disk, file, partition.id, &*snapshot, &rules)?;
     let mut checkpoints = partition.checkpoints();
     checkpoints.push(meta.clone());
     // What it drops the manifest's owner removes, once it is named no longer.

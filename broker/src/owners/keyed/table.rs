@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use tidelog_keyed::checkpoint::{CheckpointReader, ReadError as CheckpointError};
 use tidelog_keyed::{
-    CatchUpError, Chunk, EngineError, EngineStore, Home, KeyedTable, Lookup, OpenError,
-    TableOptions,
+    CatchUpError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home, KeyedTable, Lookup,
+    OpenError, Opened, Start, TableOptions,
 };
 use tidelog_storage::ids::Offset;
 use tidelog_storage::{InstallError, Partition, ReadEnd, ReadError};
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::checkpoints;
+use super::merging::{BadMerge, Merging};
 use crate::log::Log;
 
 /// One piece of the log that is folded.
@@ -41,12 +43,18 @@ enum NotOpened {
     CatchUp(#[from] CatchUpError<ReadError>),
     #[error("unreadable checkpoints are still named: {0}")]
     Install(#[from] InstallError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("the rows of its checkpoint were made by other rules than the topic's settings say")]
+    OtherRules,
 }
 
 /// The table of one partition.
 pub struct Table {
     partition: Arc<Partition>,
     options: TableOptions,
+    /// `None` for a table of the newest records.
+    merging: Option<Arc<Merging>>,
     phase: RwLock<Phase>,
     /// Held by whoever opens it, or writes a checkpoint of it.
     upkeep: Mutex<()>,
@@ -64,20 +72,38 @@ enum Phase {
 }
 
 impl Table {
-    pub(super) fn closed(partition: Arc<Partition>, options: TableOptions) -> Self {
+    /// A table to be opened; one that nobody knows the rule of is lost.
+    pub(super) fn closed(
+        partition: Arc<Partition>,
+        options: TableOptions,
+        merging: Result<Option<Merging>, BadMerge>,
+    ) -> Self {
+        let phase = match &merging {
+            Ok(_) => Phase::Closed {
+                from: None,
+                before: None,
+            },
+            Err(error) => {
+                error!(partition = %partition.id, %error, "the key table cannot be made");
+                Phase::Lost(error.to_string().into())
+            }
+        };
         Self {
             partition,
             options,
-            phase: RwLock::new(Phase::Closed {
-                from: None,
-                before: None,
-            }),
+            merging: merging.ok().flatten().map(Arc::new),
+            phase: RwLock::new(phase),
             upkeep: Mutex::new(()),
         }
     }
 
     pub fn partition(&self) -> &Arc<Partition> {
         &self.partition
+    }
+
+    /// By what records become rows; `None` if the newest record is the row.
+    pub fn merging(&self) -> Option<&Arc<Merging>> {
+        self.merging.as_ref()
     }
 
     /// False when writers must wait for a flush.
@@ -115,6 +141,25 @@ impl Table {
         let table = self.opened()?;
         let folded = table.catch_up(end, |at| self.read(at));
         folded.map_err(|error| self.failed_to_fold(&error))
+    }
+
+    /// Whether the table would take every record of a batch, as it is now. While it is not open that is
+    /// said without its rows. May read them: blocks.
+    ///
+    /// # Errors
+    /// [`CheckError`] for the first record that it would refuse.
+    pub fn check(&self, batch: &Bytes) -> Result<(), CheckError> {
+        let Some(merging) = &self.merging else {
+            return Ok(());
+        };
+        match self.opened().map(|table| table.check(batch)) {
+            Ok(Err(CheckError::Fold(FoldError::Engine(error)))) => {
+                self.failed(&error);
+                merging.check(batch)
+            }
+            Ok(checked) => checked,
+            Err(_) => merging.check(batch),
+        }
     }
 
     /// The newest rows of keys, as of the stable end of this moment or a later one. Blocks.
@@ -206,7 +251,7 @@ impl Table {
         let _upkeep = self.upkeep.lock();
         match self.try_open(engines, log) {
             Ok(table) => *self.phase.write() = Phase::Open(Arc::new(table)),
-            Err(NotOpened::Open(error @ OpenError::Lost { .. })) => {
+            Err(error @ (NotOpened::Open(OpenError::Lost { .. }) | NotOpened::OtherRules)) => {
                 self.lose(error.to_string());
             }
             Err(NotOpened::CatchUp(error)) => {
@@ -228,16 +273,51 @@ impl Table {
             log_start: marks.log_start,
             log_end: marks.high_watermark,
         };
-        let opened = tidelog_keyed::open(&home, self.options.clone())?;
-        if !opened.unreadable.is_empty() {
+        let Opened {
+            table,
+            start,
+            unreadable,
+        } = tidelog_keyed::open(&home, self.options.clone())?;
+        if let Err(error) = self.check_rules(&home, &start) {
+            drop(table);
+            // Else the next start would go on with these rows.
+            engines
+                .destroy(self.partition.id)
+                .map_err(OpenError::from)?;
+            return Err(error);
+        }
+        if !unreadable.is_empty() {
             let readable = checkpoints
                 .into_iter()
-                .filter(|meta| !opened.unreadable.contains(&meta.file));
+                .filter(|meta| !unreadable.contains(&meta.file));
             checkpoints::install(log, &self.partition, readable.collect())?;
         }
-        let table = opened.table;
+        let table = match &self.merging {
+            Some(merging) => merging.bring_to(table),
+            None => table,
+        };
         table.catch_up(marks.stable_end, |at| self.read(at))?;
-        info!(partition = %self.partition.id, start = ?opened.start, "key table is open");
+        info!(partition = %self.partition.id, start = ?start, "key table is open");
         Ok(table)
+    }
+
+    /// Whether the checkpoint that a table was made from has rows of the table's own rules.
+    fn check_rules(&self, home: &Home<'_>, start: &Start) -> Result<(), NotOpened> {
+        let Start::Rebuilt {
+            checkpoint: Some(file),
+            ..
+        } = start
+        else {
+            return Ok(());
+        };
+        let Some(meta) = home.checkpoints.iter().find(|meta| meta.file == *file) else {
+            return Ok(());
+        };
+        let made_by = CheckpointReader::open(&**home.disk, meta)?.rules()?;
+        let own = self.merging.as_ref().map(|merging| merging.rules().clone());
+        match made_by == own.unwrap_or_default() {
+            true => Ok(()),
+            false => Err(NotOpened::OtherRules),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::broker::{BrokerSetting, BrokerSettings};
 use super::entry::{ConfigEntry, ConfigSource, Synonym};
 use super::kind::{ConfigType, parse_bool};
+use super::merge::MergeSettings;
 use super::named::NamedConfig;
 use super::table::{BrokerName, TOPIC_CONFIGS, TopicConfig};
 use super::{ConfigError, Overrides};
@@ -70,6 +71,14 @@ impl<'a> Layers<'a> {
     /// Whether the topic itself sets this.
     pub(super) fn set_by_topic(&self, config: &TopicConfig) -> bool {
         self.topic.is_some_and(|set| set.contains_key(config.name))
+    }
+
+    /// How the topic's records become rows; only the topic itself says.
+    pub(super) fn merge(&self) -> MergeSettings {
+        match self.topic {
+            Some(overrides) => MergeSettings::of(overrides),
+            None => MergeSettings::of(&Overrides::new()),
+        }
     }
 
     /// The typed value in force. A text that does not parse falls back to the row's default.

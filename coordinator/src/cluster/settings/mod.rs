@@ -18,6 +18,7 @@ mod broker;
 mod entry;
 mod kind;
 mod layers;
+mod merge;
 mod mode;
 mod named;
 mod table;
@@ -32,6 +33,7 @@ pub use broker::{BrokerSetting, BrokerSettings};
 pub use entry::{ConfigEntry, ConfigSource, Synonym};
 pub use kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
 pub use layers::Layers;
+pub use merge::MergeSettings;
 pub use mode::{LatestSchema, TableMode};
 pub use named::{NamedConfig, RESOURCE_NAME_BYTES_MAX};
 pub use table::{BrokerName, Effect, TOPIC_CONFIGS, TopicConfig};
@@ -42,6 +44,7 @@ pub use topic::{
 pub use view::ViewSettings;
 
 pub(crate) use kind::list_items;
+pub(crate) use merge::MERGE_CONFIGS;
 pub(crate) use named::check_named;
 pub(crate) use table::{TABLE_KEY, TABLE_KEY_SCOPE};
 pub(crate) use topic::{check_topic, known};

@@ -4,9 +4,9 @@
 //! tools without protecting anyone. Their documentation says so.
 
 use super::kind::Kind;
+use super::merge::check_aggregate;
 use super::mode::check_mode;
 use super::topic::{check_schema, check_table_key, check_throttled};
-use super::view::check_source;
 
 /// Whether the system acts on a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +193,37 @@ topic_configs! {
         [], Honoured,
         "Where a key made of columns is unique: in the topic, which needs one partition, or in each \
          partition on its own. Chosen when the topic is created.";
+    MERGE_ENGINE: "tidelog.table.merge-engine",
+        Kind::Choice(&["last_row", "first_row", "versioned", "aggregation"]), "last_row",
+        [], Honoured,
+        "What becomes of the row of a keyed table when its key comes again. last_row: the record replaces it. \
+         first_row: it stays. versioned: the record replaces it unless its tidelog.table.version.column is null or \
+         lower. aggregation: the columns that the record names are combined with the row's, as \
+         tidelog.table.aggregates says. All but last_row (full) and first_row need tidelog.table.mode=inline. Chosen \
+         when the topic is created.";
+    MERGE: "tidelog.table.merge", Kind::Choice(&["full", "partial"]), "full",
+        [], Honoured,
+        "What a record replaces under last_row: the row (full), or the columns that it names (partial), which are those \
+         of its header tidelog.columns or else the members of its value. Chosen when the topic is created.";
+    MERGE_DELETES: "tidelog.table.deletes", Kind::Choice(&["auto", "allow", "ignore", "disable"]), "auto",
+        [], Honoured,
+        "What a null value does in a keyed table: it deletes the row (allow), it does nothing (ignore), or it is refused \
+         (disable). auto: allow under last_row, ignore under the other merge engines. Chosen when the topic is created.";
+    MERGE_IMAGE: "tidelog.table.image", Kind::Choice(&["full", "wal"]), "full",
+        [], Stored,
+        "What the changelog of a keyed table has of an update: the row before and the row after (full), or the row after \
+         (wal). Kept with the rules of the table; no effect here until there are readers of the changelog. Chosen when the \
+         topic is created.";
+    MERGE_VERSION_COLUMN: "tidelog.table.version.column", Kind::Text(|_| Ok(())), "",
+        [], Honoured,
+        "The column that says which row is newer: int, long or timestamp. Needed by tidelog.table.merge-engine=versioned, \
+         and refused without it. Chosen when the topic is created.";
+    MERGE_AGGREGATES: "tidelog.table.aggregates", Kind::Items(check_aggregate), "",
+        [], Honoured,
+        "How columns are combined under tidelog.table.merge-engine=aggregation, as COLUMN:FUNCTION joined by commas: sum, \
+         product, max, min, last_value, last_value_ignore_nulls, first_value, first_value_ignore_nulls, listagg, \
+         listagg(DELIMITER), bool_and, bool_or, rbm32, rbm64. A column not named here takes last_value_ignore_nulls. \
+         Chosen when the topic is created.";
     PARTITIONER: "tidelog.partitioner",
         Kind::Choice(&["auto", "murmur2", "crc32", "fnv1a", "explicit"]), "auto",
         [], Honoured,
@@ -212,7 +243,7 @@ topic_configs! {
         "How many bytes each partition keeps beyond its retention while they are not in the Iceberg table \
          yet. Beyond that, records go that never come to the table; they are counted.";
 
-    VIEW_OF: "tidelog.view.of", Kind::Text(check_source), "",
+    VIEW_OF: "tidelog.view.of", Kind::Text(|_| Ok(())), "",
         [], Honoured,
         "Makes the topic a view: a read-only image of the records of the topic named here, with the offsets they \
          have there. Values are the row as JSON. The topic named must be a table, and it keeps the records: \

@@ -321,6 +321,11 @@ fn resolution_survives_values_nobody_understands() {
     let resolved = TopicSettings::resolve(&layers.with_topic(&odd));
     let mut expected = TopicSettings::resolve(&layers);
     expected.table.key = TableKey::Columns(vec!["?".into()]);
+    let version = ("version.column".into(), "?".into());
+    expected.table.merge.options = [version].into();
+    // Any text names a topic.
+    assert_eq!(resolved.view.as_ref().map(|view| &view.of[..]), Some("?"));
+    expected.view.clone_from(&resolved.view);
     assert_eq!(resolved, expected);
 }
 

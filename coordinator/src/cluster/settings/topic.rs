@@ -1,6 +1,7 @@
 //! A topic's settings as typed values, and the checks that need more than one of them.
 
 use super::kind::{ConfigError, VALUE_BYTES_MAX, check_items, list_items};
+use super::merge::{MergeSettings, check_merge};
 use super::mode::TableMode;
 use super::table::{self, TOPIC_CONFIGS, TopicConfig};
 use super::view::{ViewSettings, check_view};
@@ -73,6 +74,7 @@ pub struct TableSettings {
     pub key: TableKey,
     pub key_scope: KeyScope,
     pub partitioner: Partitioner,
+    pub merge: MergeSettings,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,12 +135,14 @@ impl TopicSettings {
     /// Resolves every setting. Total: a text that no longer parses counts as its default.
     pub fn resolve(layers: &Layers<'_>) -> Self {
         let policies = layers.value(&table::CLEANUP_POLICY);
+        let table = TableSettings::resolve(layers);
         TopicSettings {
             cleanup: CleanupPolicy {
                 // A text nobody understands is the default.
                 delete: table::CLEANUP_POLICY.kind.check(&policies).is_err()
                     || list_items(&policies).contains(&"delete"),
-                compact: list_items(&policies).contains(&"compact"),
+                // Whatever the broker's default is.
+                compact: list_items(&policies).contains(&"compact") && table.merge.is_compactable(),
             },
             retention_ms: limit(layers, &table::RETENTION_MS),
             retention_bytes: limit(layers, &table::RETENTION_BYTES),
@@ -159,7 +163,7 @@ impl TopicSettings {
                 .filter(|&ms| ms < i64::MAX),
             min_insync_replicas: layers.parsed(&table::MIN_INSYNC_REPLICAS),
             importing: layers.flag(&table::IMPORT),
-            table: TableSettings::resolve(layers),
+            table,
             lake: LakeSettings {
                 enabled: layers.flag(&table::LAKE_ENABLE),
                 target_lag_ms: layers.parsed(&table::LAKE_TARGET_LAG_MS),
@@ -196,6 +200,7 @@ impl TableSettings {
                 "explicit" => Partitioner::Explicit,
                 _ => Partitioner::Auto,
             },
+            merge: layers.merge(),
         }
     }
 }
@@ -216,6 +221,7 @@ pub(crate) fn check_topic(
         }
     }
     check_view(overrides)?;
+    check_merge(overrides)?;
     let layers = layers.with_topic(overrides);
     check_table(&layers, partitions)?;
     let remote = &table::REMOTE_STORAGE_ENABLE;

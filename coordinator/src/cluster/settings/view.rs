@@ -73,10 +73,3 @@ pub(crate) fn check_unchanged(old: &Overrides, new: &Overrides) -> Result<(), Co
     }
     Ok(())
 }
-
-pub(super) fn check_source(name: &str) -> Result<(), String> {
-    match name.trim().contains(char::is_whitespace) {
-        true => Err("must be the name of one topic".into()),
-        false => Ok(()),
-    }
-}

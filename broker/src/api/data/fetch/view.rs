@@ -4,25 +4,37 @@ use std::sync::Arc;
 
 use tidelog_protocol_ext::Rope;
 use tidelog_storage::{Marks, Partition, ReadError};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Found, Limits, Wanted, diverging, end_of, told};
 use crate::api::context::Context;
 use crate::api::data::target::{PartitionError, check_leader_epoch, marks_of_view};
 use crate::views::filler::filler;
-use crate::views::{self, ShowError, Shown, ViewError, ViewOf, Window};
+use crate::views::{self, Place, ShowError, ViewError, ViewOf, Window};
+
+/// First version whose clients all pass over markers without showing them. segmentio/kafka-go, with
+/// version 10, takes a marker for a record, and an empty batch for one it did not get whole.
+const FILLERS_FROM: i16 = 11;
 
 /// Bytes of the source after which what was found is answered: a reader that waits for more of them
 /// would have them looked at again and again.
 const LOOK_AGAIN_MAX: u64 = 1 << 20;
 
-/// Reads one partition of a view within what the limits leave after `taken` bytes, looking at no more
-/// than `look_bytes` of its source. Where nothing was found, `passed` moves up.
+/// A partition of a view: of its source, seen through it.
+pub(super) struct Reading<'a> {
+    pub view: &'a ViewOf,
+    pub partition: &'a Partition,
+}
+
+/// Reads one partition within what the limits leave after `taken` bytes. How far a look came that found
+/// nothing is remembered, so that the next one goes on from there.
 pub(super) async fn read(
     ctx: &Context,
-    (view, partition): (&ViewOf, &Partition),
-    (wanted, passed): (&Wanted, &mut i64),
-    (limits, taken): (Limits, u64),
+    Reading { view, partition }: Reading<'_>,
+    wanted: &Wanted,
+    limits: Limits,
+    taken: u64,
 ) -> Result<Found, PartitionError> {
     let offset = wanted.fetch_offset;
     let first = taken == 0;
@@ -50,15 +62,25 @@ pub(super) async fn read(
         warn!(partition = %partition.id, offset, %error, "a view could not be read");
         PartitionError::View(error)
     };
-    let lens = view.lens(&ctx.broker).map_err(|error| unreadable(error.into()))?;
+    let lens = view
+        .lens(&ctx.broker)
+        .map_err(|error| unreadable(error.into()))?;
     let Some(lens) = lens.map(Arc::new) else {
         return Ok(found);
     };
+    let place = Place {
+        view: view.id(),
+        index: wanted.index,
+        schema_id: lens.schema_id(),
+        offset,
+    };
+    let (passed, now) = (ctx.broker.passed().get(&place), Instant::now());
     let window = Window {
-        from: offset.max(*passed).max(marks.log_start),
+        from: passed.unwrap_or(offset).max(marks.log_start),
         max_bytes,
         at_least_one: first,
         look_bytes: limits.look_bytes,
+        until: now + limits.deadline.saturating_duration_since(now) / 2,
     };
     let shown = views::show(&ctx.broker, partition, &lens, window).await;
     let shown = shown.map_err(|error| match error {
@@ -67,24 +89,18 @@ pub(super) async fn read(
     })?;
     found.urgent = shown.has_more || (shown.bytes > 0 && shown.looked >= LOOK_AGAIN_MAX);
     found.bytes = shown.bytes;
-    if shown.bytes == 0 {
-        *passed = shown.end;
+    if shown.bytes == 0 && shown.end > window.from {
+        ctx.broker.passed().put(place, shown.end);
     }
-    found.records = records(shown, partition, offset).map_err(unreadable)?;
-    Ok(found)
-}
-
-/// What was found and, where the last of it is not where the look ended, a filler up to there.
-fn records(shown: Shown, partition: &Partition, offset: i64) -> Result<Rope, ViewError> {
-    let records = Rope::from(shown.batches);
-    let known_to = end_of(&records).unwrap_or(offset);
-    let mut records = records;
-    if shown.end > known_to {
+    found.records = Rope::from(shown.batches);
+    let known_to = end_of(&found.records).unwrap_or(offset);
+    if shown.end > known_to && ctx.version() >= FILLERS_FROM {
         let last = shown.end - 1;
         let epoch = partition.epoch_at(last).unwrap_or(-1);
-        records.push(filler(last, epoch)?);
+        let filler = filler(last, epoch).map_err(|error| unreadable(error.into()))?;
+        found.records.push(filler);
     }
-    Ok(records)
+    Ok(found)
 }
 
 /// Beyond the stable end there is nothing of a view.
