@@ -2,6 +2,7 @@
 
     lake.py BOOTSTRAP write CATALOG FROM TO   produces orders FROM..TO, making the topics if needed
     lake.py BOOTSTRAP check CATALOG TO        PyIceberg and DuckDB read orders 0..TO, each row once
+    lake.py BOOTSTRAP registered CATALOG      tables of what registry.py wrote with its serializers
     lake.py BOOTSTRAP same CATALOG TOPIC      PyIceberg finds each record of a topic once, and nothing else
 
 CATALOG is HOST:PORT of the REST catalog. Order N goes to partition N % 3 of `shop.orders` (typed) and
@@ -195,10 +196,27 @@ def same(bootstrap, address, topic):
     print(json.dumps(say))
 
 
+def registered(_, address):
+    """Ten orders of each format; Avro has five more, of a schema with a field more."""
+    catalog = load_catalog("tidelog", type="rest", uri=f"http://{address}")
+    wanted = [(10**12 + n, [None, "a", "ü" * 3][n % 3]) for n in range(10)]
+    for suffix in ("", "-header"):
+        for name in ("avro", "json", "protobuf"):
+            table = f"tidelog.typed-{name}{suffix}"
+            count = 15 if name == "avro" else 10
+            rows = wait_for_rows(catalog, table, count).scan().to_arrow().to_pylist()
+            rows.sort(key=lambda row: row["_offset"])
+            note = lambda row: row["note"] and row["note"]["text"] if name == "protobuf" else row["note"]
+            assert [(row["id"], note(row)) for row in rows[:10]] == wanted, (table, rows)
+            if name == "avro":
+                assert [row["count"] for row in rows] == [None] * 10 + list(range(5)), rows
+            print(json.dumps({"table": table, "rows": len(rows)}))
+
+
 def main():
     bootstrap, scenario, *arguments = sys.argv[1:]
     try:
-        {"write": write, "check": check, "same": same}[scenario](bootstrap, *arguments)
+        {"write": write, "check": check, "registered": registered, "same": same}[scenario](bootstrap, *arguments)
     except Exception:
         traceback.print_exc()
         print(json.dumps({"passed": False}))

@@ -1,7 +1,7 @@
 //! The schema registry: stock serializers and registry clients, over restarts and a kill.
 
 use tidelog_compat_tests::broker::Broker;
-use tidelog_compat_tests::foreign::{Client, REGISTRY_GO, REGISTRY_JAVA, REGISTRY_PYTHON};
+use tidelog_compat_tests::foreign::{Client, LAKE, REGISTRY_GO, REGISTRY_JAVA, REGISTRY_PYTHON};
 
 #[track_caller]
 fn expect(client: Client, broker: &Broker, scenario: &str, arguments: &[&str]) {
@@ -19,6 +19,17 @@ fn confluent_python() {
     for scenario in ["serializers", "headers", "async", "api"] {
         expect(REGISTRY_PYTHON, &broker, scenario, &[]);
     }
+}
+
+#[test]
+fn what_serializers_write_are_rows_of_iceberg_tables() {
+    let broker = Broker::start_tidelog().expect("broker");
+    expect(REGISTRY_PYTHON, &broker, "tables", &[]);
+    let catalog = broker.catalog_address();
+    let verdict = LAKE
+        .run(&broker.address(), "registered", &[&catalog])
+        .expect("client program");
+    assert!(verdict.passed(), "{verdict}");
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub const ALL: &[&Shape] = &[
     &group::OFFSET_DELETE,
     &quota::DESCRIBE_CLIENT_QUOTAS,
     &quota::ALTER_CLIENT_QUOTAS,
+    &acl::DESCRIBE_USER_SCRAM_CREDENTIALS,
     &quorum::DESCRIBE_QUORUM,
     &quorum::UPDATE_FEATURES,
     &admin::DESCRIBE_CLUSTER,

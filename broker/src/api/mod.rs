@@ -33,7 +33,7 @@ use kafka_protocol::messages::{
     AlterReplicaLogDirsRequest, ApiVersionsRequest, CreateAclsRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteAclsRequest, DeleteTopicsRequest, DescribeAclsRequest,
     DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    DescribeQuorumRequest, DescribeTopicPartitionsRequest, DescribeUserScramCredentialsRequest, ElectLeadersRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest,
     ListPartitionReassignmentsRequest, MetadataRequest, RemoveRaftVoterRequest,
     UnregisterBrokerRequest, UpdateFeaturesRequest,
@@ -226,6 +226,9 @@ apis! {
             note: "Shows what was set; nobody is slowed down by it.";
         AlterClientQuotas(AlterClientQuotasRequest) => cluster::alter_client_quotas, 0..=1,
             note: "Kept and shown; nobody is slowed down by it.";
+        DescribeUserScramCredentials(DescribeUserScramCredentialsRequest)
+            => security::describe_user_scram_credentials, 0..=0,
+            note: "Nobody has credentials: there are no logins.";
         DescribeQuorum(DescribeQuorumRequest) => cluster::describe_quorum, 0..=2,
             note: "A quorum of one: this broker.";
         UpdateFeatures(UpdateFeaturesRequest) => cluster::update_features, 0..=2;

@@ -4,6 +4,7 @@
     registry.py BOOTSTRAP headers REGISTRY         the same with the schema's GUID in a header
     registry.py BOOTSTRAP async REGISTRY           the client and the Avro serializer for asyncio
     registry.py BOOTSTRAP api REGISTRY             every call of the client, and its error codes
+    registry.py BOOTSTRAP tables REGISTRY          typed topics in the lake, filled by each serializer
     registry.py BOOTSTRAP remember REGISTRY FILE   writes down all there is, or compares with the file
 
 REGISTRY is HOST:PORT. Prints JSON lines and ends with {"passed": …}.
@@ -18,6 +19,7 @@ import traceback
 import uuid
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import (
     AsyncSchemaRegistryClient,
     Schema,
@@ -273,6 +275,32 @@ def api(_, url):
     refused(40401, SchemaRegistryClient({"url": url}).get_versions, subject)
 
 
+def tables(bootstrap, url):
+    """Topics typed-avro, typed-json, typed-protobuf and the same with headers; Avro gets a field more."""
+    client = SchemaRegistryClient({"url": url})
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    config = {
+        "tidelog.table.mode": "value_schema_id_prefix",
+        "tidelog.lake.enable": "true",
+        "tidelog.lake.target.lag.ms": "1000",
+    }
+    in_header = {"schema.id.serializer": header_schema_id_serializer}
+    for suffix, conf in [("", {}), ("-header", in_header)]:
+        for name, serialize, _ in formats(client, conf, {}):
+            topic = f"typed-{name}{suffix}"
+            admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(30)
+            later = []
+            if name == "avro":
+                serialize_next = AvroSerializer(client, AVRO_NEXT, conf=conf)
+                later = [(serialize_next, {"id": 10**12 + 10 + n, "note": None, "count": n}) for n in range(5)]
+            records = []
+            for write, order in [(serialize, order) for order in ORDERS] + later:
+                context = SerializationContext(topic, MessageField.VALUE, [])
+                records.append((write(order, context), context.headers))
+            carry(bootstrap, topic, records)
+            say(topic=topic, records=len(records))
+
+
 def remember(_, url, path):
     client = SchemaRegistryClient({"url": url})
     found = {}
@@ -293,6 +321,7 @@ SCENARIOS = {
     "headers": headers,
     "async": asynchronous,
     "api": api,
+    "tables": tables,
     "remember": remember,
 }
 

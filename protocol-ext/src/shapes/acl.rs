@@ -1,4 +1,4 @@
-//! Requests on access rules.
+//! Requests on access rules and on what users prove themselves with.
 
 use crate::shape::{Field, Shape, array, int8, string};
 
@@ -35,3 +35,8 @@ pub const CREATE_ACLS: Shape = Shape::new(30, "CreateAcls", 1, 3)
 pub const DELETE_ACLS: Shape = Shape::new(31, "DeleteAcls", 1, 3)
     .flexible_from(2)
     .fields(&[array("filters", FILTER)]);
+
+pub const DESCRIBE_USER_SCRAM_CREDENTIALS: Shape =
+    Shape::new(50, "DescribeUserScramCredentials", 0, 0)
+        .flexible_from(0)
+        .fields(&[array("users", &[string("name")]).nullable()]);

@@ -93,6 +93,7 @@ requests! {
     47 OffsetDeleteRequest;
     48 DescribeClientQuotasRequest;
     49 AlterClientQuotasRequest;
+    50 DescribeUserScramCredentialsRequest;
     55 DescribeQuorumRequest;
     57 UpdateFeaturesRequest;
     60 DescribeClusterRequest;

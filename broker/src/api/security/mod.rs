@@ -6,6 +6,7 @@
 pub mod create_acls;
 pub mod delete_acls;
 pub mod describe_acls;
+pub mod describe_user_scram_credentials;
 
 /// The numbers of a rule, or of a filter for rules.
 struct Kinds {

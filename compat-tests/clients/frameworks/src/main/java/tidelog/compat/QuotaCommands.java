@@ -6,8 +6,8 @@ import static tidelog.compat.TopicCommands.with;
 import java.util.Set;
 
 /**
- * kafka-configs on quotas of clients, of users with clients, of addresses, and defaults. Of a user alone it also
- * asks for SCRAM credentials when it describes, which is another story.
+ * kafka-configs on quotas of clients, of users with clients, of users alone (when it also asks for SCRAM
+ * credentials), of addresses, and defaults.
  */
 final class QuotaCommands {
     private static final Object[] ALTER = {"--alter"};
@@ -23,6 +23,7 @@ final class QuotaCommands {
         Object[] client = {"--entity-type", "clients", "--entity-name", name};
         Object[] user = {"--entity-type", "users", "--entity-name", name};
         expectRates(client, "client-id '" + name + "'");
+        expectRates(user, "user-principal '" + name + "'");
         expectRates(with(user, client), "user-principal '" + name + "', client-id '" + name + "'");
         expectRates(new Object[] {"--entity-type", "clients", "--entity-default"}, "the default client-id");
         expectRates(with(user, "--entity-type", "clients", "--entity-default"),
