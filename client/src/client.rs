@@ -13,6 +13,7 @@ use crate::api::Call;
 use crate::config::{Config, Retry};
 use crate::error::{BrokerError, Error, Result};
 use crate::link::Link;
+use crate::offsets;
 use crate::table::Table;
 
 /// A client of one cluster. Clones share its connections: one for each broker.
@@ -30,21 +31,19 @@ struct Shared {
 
 /// A topic as its cluster sees it now.
 #[derive(Debug, Clone)]
-pub(crate) struct TopicView {
+pub struct TopicView {
     /// Nil where the broker gives topics none.
-    #[cfg_attr(
-        not(feature = "decode"),
-        expect(dead_code, reason = "a description holds the id as well")
-    )]
-    pub(crate) id: Uuid,
-    pub(crate) leaders: BTreeMap<i32, Option<Leader>>,
+    pub id: Uuid,
+    /// By partition; `None` while a leader is being elected.
+    pub leaders: BTreeMap<i32, Option<Leader>>,
 }
 
 /// Who leads a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Leader {
-    pub(crate) address: String,
-    pub(crate) epoch: i32,
+pub struct Leader {
+    /// `host:port`.
+    pub address: String,
+    pub epoch: i32,
 }
 
 impl Client {
@@ -85,11 +84,27 @@ impl Client {
         Table::open(self.clone(), name).await
     }
 
+    /// Where `partitions` of a topic stand at `timestamp`, in milliseconds since 1970, or -2 for
+    /// their first offset and -1 for the end of what was committed. Later than all records is the
+    /// end.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] for what the topic does not have.
+    pub async fn offsets(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        timestamp: i64,
+    ) -> Result<BTreeMap<i32, i64>> {
+        offsets::at(self, topic, partitions, timestamp).await
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
     }
 
-    pub(crate) fn link(&self, address: &str) -> Arc<Link> {
+    /// The connection to a broker, `host:port`, for one attempt at a request.
+    pub fn link(&self, address: &str) -> Arc<Link> {
         let mut links = self.links();
         let new = || {
             Arc::new(Link::new(
@@ -101,7 +116,10 @@ impl Client {
     }
 
     /// Looks a topic up, trying on while the failure is transient.
-    pub(crate) async fn topic(&self, name: &str) -> Result<TopicView> {
+    ///
+    /// # Errors
+    /// [`Error::Broker`] with UNKNOWN_TOPIC_OR_PARTITION if there is none.
+    pub async fn topic(&self, name: &str) -> Result<TopicView> {
         let topic = MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
         let request = MetadataRequest::default()
             .with_topics(Some(vec![topic]))
@@ -120,8 +138,12 @@ impl Client {
         }
     }
 
-    /// Sends a request to a broker, trying on while the failure is transient.
-    pub(crate) async fn call<C: Call>(
+    /// Sends a request to a broker that may wait for `wait`, trying on while the failure is
+    /// transient: nothing for requests that must not be carried out twice.
+    ///
+    /// # Errors
+    /// The last.
+    pub async fn call<C: Call>(
         &self,
         address: &str,
         request: &C,
@@ -137,7 +159,10 @@ impl Client {
     }
 
     /// One attempt at each known broker until one answers.
-    async fn call_any<C: Call>(&self, request: &C) -> Result<C::Answer> {
+    ///
+    /// # Errors
+    /// The last broker's.
+    pub async fn call_any<C: Call>(&self, request: &C) -> Result<C::Answer> {
         let mut addresses = self.shared.bootstrap.clone();
         let known: Vec<_> = self.links().keys().cloned().collect();
         addresses.extend(
@@ -167,7 +192,8 @@ impl Client {
     }
 }
 
-pub(crate) fn text(of: &str) -> StrBytes {
+/// A text as messages hold it.
+pub fn text(of: &str) -> StrBytes {
     StrBytes::from_string(of.to_owned())
 }
 

@@ -148,7 +148,7 @@ impl Error {
 }
 
 /// A subject and what the broker had to say about it.
-pub(crate) fn said(subject: &str, message: Option<&str>) -> String {
+pub fn said(subject: &str, message: Option<&str>) -> String {
     match message {
         Some(message) => format!("{subject} ({message})"),
         None => subject.to_owned(),

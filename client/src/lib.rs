@@ -46,6 +46,7 @@ mod arrow_schema_message;
 mod client;
 mod columnar;
 mod columns;
+mod committed;
 mod config;
 mod conform;
 mod connection;
@@ -92,5 +93,8 @@ pub use union_read::{UnionCount, UnionRead, UnionStream};
 /// newest version both sides know, and answers that were walked before they are believed.
 pub mod wire {
     pub use crate::api::{Call, Ours};
+    pub use crate::client::{Leader, TopicView, text};
+    pub use crate::committed::{Batch, committed};
+    pub use crate::error::said;
     pub use crate::link::Link;
 }

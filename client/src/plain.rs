@@ -3,19 +3,15 @@
 //! Committed records only: batches of aborted transactions are left out by the list that comes with
 //! each answer, as Kafka's consumers do. The rows are those ColumnarFetch would answer.
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{FetchRequest, TopicName};
 use tidelog_protocol_ext::ErrorCode;
-use tidelog_records::control::{Outcome, TxnMarker};
-use tidelog_records::{BatchHeader, Records, RecordsError, validate};
 use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowSchema, decode_batches};
 
 use crate::client::text;
 use crate::columns::Columns;
+use crate::committed::{committed, records};
 use crate::conform::conform;
 use crate::error::{BrokerError, Result};
 use crate::filter::RowFilter;
@@ -122,17 +118,9 @@ impl Plain {
     }
 
     fn decode(&self, ask: &Ask, data: PartitionData) -> Result<Progress, RowsFault> {
-        let aborted = data.aborted_transactions.unwrap_or_default();
-        let aborted = aborted
-            .iter()
-            .map(|txn| (txn.first_offset, txn.producer_id.0));
         let bytes_max = self.table.client().config().decoded_bytes_max;
-        let batches = whole_batches(data.records.unwrap_or_default())?;
-        let end = batches.last().map_or(ask.offset, |(header, _)| {
-            header.last_offset().saturating_add(1).max(ask.offset)
-        });
+        let (mut left, end) = committed(data, ask.offset, bytes_max)?;
         let end = ask.end.map_or(end, |wanted| end.min(wanted));
-        let mut left = committed(batches, aborted.collect(), bytes_max)?;
         let limits = DecodeLimits {
             records_max: BATCH_ROWS_MAX,
             bytes_max,
@@ -172,60 +160,5 @@ impl Plain {
             needs_offsets: false,
             skipped: false,
         })
-    }
-}
-
-fn records(error: impl ToString) -> RowsFault {
-    RowsFault::Records(error.to_string())
-}
-
-type Batch = (BatchHeader, Bytes);
-
-/// The batches of an answer, each intact; what is cut short at the end is left for the next one.
-fn whole_batches(mut bytes: Bytes) -> Result<Vec<Batch>, RowsFault> {
-    let mut batches = Vec::new();
-    while let Some(header) = BatchHeader::read(&bytes) {
-        if header.total_len() > bytes.len() {
-            break;
-        }
-        let batch = bytes.split_to(header.total_len());
-        let header = validate::check_intact(&batch).map_err(records)?;
-        batches.push((header, batch));
-    }
-    Ok(batches)
-}
-
-/// Leaves out markers, and what transactions wrote that were aborted: `aborted` holds the first
-/// offset and the producer of each.
-fn committed(
-    batches: Vec<Batch>,
-    aborted: BTreeSet<(i64, i64)>,
-    bytes_max: usize,
-) -> Result<Vec<Batch>, RowsFault> {
-    let mut to_come = aborted.into_iter().peekable();
-    let mut open = BTreeSet::new();
-    let mut kept = Vec::new();
-    for (header, batch) in batches {
-        while let Some((_, producer)) = to_come.next_if(|(at, _)| *at <= header.last_offset()) {
-            open.insert(producer);
-        }
-        if header.is_control() {
-            if is_abort(&batch, bytes_max).map_err(records)? {
-                open.remove(&header.producer_id);
-            }
-        } else if !(header.is_transactional() && open.contains(&header.producer_id)) {
-            kept.push((header, batch));
-        }
-    }
-    Ok(kept)
-}
-
-fn is_abort(batch: &Bytes, bytes_max: usize) -> Result<bool, RecordsError> {
-    let records = Records::open(batch, bytes_max)?;
-    match records.iter().next().transpose()? {
-        // Control records of other kinds end no transaction.
-        Some(record) => Ok(TxnMarker::decode(record.key, record.value)
-            .is_ok_and(|marker| marker.outcome == Outcome::Abort)),
-        None => Ok(false),
     }
 }

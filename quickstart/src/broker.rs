@@ -27,6 +27,8 @@ pub(crate) struct Broker {
     pub(crate) kafka: String,
     /// `HOST:PORT` of the Iceberg REST catalog.
     pub(crate) catalog: String,
+    /// `HOST:PORT` of the schema registry.
+    pub(crate) registry: String,
     /// `HOST:PORT` of metrics and health.
     pub(crate) admin: String,
 }
@@ -38,7 +40,7 @@ impl Broker {
         let log = File::create(&log_path)?;
         let process = Command::new(&program)
             .args(["serve", "--listen", ANY_PORT, "--catalog", ANY_PORT])
-            .args(["--admin", ANY_PORT, "--data-dir"])
+            .args(["--registry", ANY_PORT, "--admin", ANY_PORT, "--data-dir"])
             .arg(home.broker())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -50,6 +52,7 @@ impl Broker {
             program,
             kafka: String::new(),
             catalog: String::new(),
+            registry: String::new(),
             admin: String::new(),
         };
         let stdout = broker.process.stdout.take().context("stdout is piped")?;
@@ -61,6 +64,7 @@ impl Broker {
         };
         broker.kafka = address("kafka")?;
         broker.catalog = address("catalog")?;
+        broker.registry = address("registry")?;
         broker.admin = address("admin")?;
         Ok(broker)
     }

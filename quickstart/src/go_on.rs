@@ -20,11 +20,12 @@ pub(crate) fn lines(stage: &Stage) -> Lines {
     let url = broker.catalog_url();
     Lines {
         serve: format!(
-            "{} serve --data-dir {} --listen {} --catalog {} --admin {}",
+            "{} serve --data-dir {} --listen {} --catalog {} --registry {} --admin {}",
             quoted(&broker.program),
             quoted(&stage.home.broker()),
             broker.kafka,
             broker.catalog,
+            broker.registry,
             broker.admin
         ),
         kcat: format!("kcat -b {} -C -t {ORDERS} -o beginning -c 3", broker.kafka),

@@ -178,10 +178,19 @@ impl Writers {
         let named = match &self.framing {
             Framing::Bare(plan) => return Found::Read(Arc::clone(plan), value),
             // The plan is of one message.
-            Framing::Latest => Some((SchemaRef::Latest, value, None)),
+            Framing::Latest => Some(Named {
+                schema: SchemaRef::Latest,
+                rest: value,
+                apart: None,
+            }),
             Framing::Framed => named(header(), value),
         };
-        let Some((schema, indexes, payload)) = named else {
+        let Some(Named {
+            schema,
+            rest,
+            apart,
+        }) = named
+        else {
             return Found::Refused(Reason::NoSchemaId);
         };
         let known = self.known.read();
@@ -190,18 +199,15 @@ impl Writers {
                 schema,
                 message: Vec::new(),
             }),
-            Some(Known::Plan(plan)) => {
-                let payload = payload.unwrap_or(indexes);
-                Found::Read(Arc::clone(plan), payload)
-            }
+            Some(Known::Plan(plan)) => Found::Read(Arc::clone(plan), apart.unwrap_or(rest)),
             Some(Known::Unusable(why)) => Found::Refused(Reason::Schema(Arc::clone(why))),
             Some(Known::Messages(messages)) => {
-                let Ok((message, rest)) = parse_message_indexes(indexes) else {
+                let Ok((message, rest)) = parse_message_indexes(rest) else {
                     return Found::Refused(Reason::NoMessageIndexes);
                 };
                 match messages.get(&message) {
                     None => Found::Unknown(WrittenBy { schema, message }),
-                    Some(Ok(plan)) => Found::Read(Arc::clone(plan), payload.unwrap_or(rest)),
+                    Some(Ok(plan)) => Found::Read(Arc::clone(plan), apart.unwrap_or(rest)),
                     Some(Err(why)) => Found::Refused(Reason::Schema(Arc::clone(why))),
                 }
             }
@@ -229,20 +235,29 @@ impl Plan {
 /// The schema that a value, or the value of its [`VALUE_SCHEMA_HEADER`], names; and the message indexes
 /// that follow, if these bytes can be some.
 pub fn written_by(header: Option<&[u8]>, value: &[u8]) -> Option<(SchemaRef, Option<Vec<i32>>)> {
-    let (schema, indexes, _) = named(header, value)?;
-    let indexes = parse_message_indexes(indexes).ok();
-    Some((schema, indexes.map(|(indexes, _)| indexes)))
+    let named = named(header, value)?;
+    let indexes = parse_message_indexes(named.rest).ok();
+    Some((named.schema, indexes.map(|(indexes, _)| indexes)))
 }
 
-/// The schema a value names, the bytes in which message indexes stand, and the payload where it
-/// stands apart from them.
-fn named<'a>(
-    header: Option<&'a [u8]>,
-    value: &'a [u8],
-) -> Option<(SchemaRef, &'a [u8], Option<&'a [u8]>)> {
+/// A schema as a value names it.
+struct Named<'a> {
+    schema: SchemaRef,
+    /// Begins with message indexes, if the schema has messages.
+    rest: &'a [u8],
+    /// The payload, where it does not follow in `rest`.
+    apart: Option<&'a [u8]>,
+}
+
+/// The schema a value names, if it does.
+fn named<'a>(header: Option<&'a [u8]>, value: &'a [u8]) -> Option<Named<'a>> {
     if let Some((&MAGIC_GUID, rest)) = header.and_then(<[u8]>::split_first) {
-        let (guid, indexes) = rest.split_first_chunk()?;
-        return Some((SchemaRef::Guid(*guid), indexes, Some(value)));
+        let (guid, rest) = rest.split_first_chunk()?;
+        return Some(Named {
+            schema: SchemaRef::Guid(*guid),
+            rest,
+            apart: Some(value),
+        });
     }
     let framed = match header {
         Some(header) if header.first() == Some(&MAGIC_ID) => header,
@@ -252,8 +267,11 @@ fn named<'a>(
         return None;
     };
     let (id, rest) = rest.split_first_chunk()?;
-    let apart = (!std::ptr::eq(framed, value)).then_some(value);
-    Some((SchemaRef::Id(i32::from_be_bytes(*id)), rest, apart))
+    Some(Named {
+        schema: SchemaRef::Id(i32::from_be_bytes(*id)),
+        rest,
+        apart: (!std::ptr::eq(framed, value)).then_some(value),
+    })
 }
 
 #[cfg(test)]

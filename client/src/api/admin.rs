@@ -1,17 +1,20 @@
-//! Requests about topics, configs and groups.
+//! Requests about topics, configs and groups, and Produce.
 //!
 //! The versions are those without topic ids and with one group per request, which every broker from
 //! Kafka 2.4 on answers.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    FindCoordinatorRequest, IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use tidelog_protocol_ext::header::RequestHeader;
 use tidelog_protocol_ext::shape::{
-    Shape, Span, array, boolean, check, int8, int16, int32, int64, string,
+    Field, Kind, Shape, Span, array, array_of, boolean, bytes, check, int8, int16, int32, int64,
+    string, structure, uuid,
 };
 use tidelog_protocol_ext::{WireError, frame};
 
@@ -25,6 +28,12 @@ kafka! {
     DescribeConfigsRequest => DESCRIBE_CONFIGS;
     CreatePartitionsRequest => CREATE_PARTITIONS;
     IncrementalAlterConfigsRequest => INCREMENTAL_ALTER_CONFIGS;
+    DeleteTopicsRequest => DELETE_TOPICS;
+    FindCoordinatorRequest => FIND_COORDINATOR;
+    DescribeGroupsRequest => DESCRIBE_GROUPS;
+    ConsumerGroupDescribeRequest => CONSUMER_GROUP_DESCRIBE;
+    DeleteGroupsRequest => DELETE_GROUPS;
+    ProduceRequest => PRODUCE;
 }
 
 const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 7).fields(&[
@@ -144,4 +153,130 @@ const INCREMENTAL_ALTER_CONFIGS: Shape = Shape::new(44, "IncrementalAlterConfigs
             string("resource_name"),
         ],
     ),
+]);
+
+/// Up to 5 topics go by name.
+const DELETE_TOPICS: Shape = Shape::new(20, "DeleteTopics", 1, 5)
+    .flexible_from(4)
+    .fields(&[
+        int32("throttle_time_ms"),
+        array(
+            "responses",
+            &[
+                string("name"),
+                int16("error_code"),
+                string("error_message").nullable().since(5),
+            ],
+        ),
+    ]);
+
+const FIND_COORDINATOR: Shape = Shape::new(10, "FindCoordinator", 1, 2).fields(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    string("error_message").nullable(),
+    int32("node_id"),
+    string("host"),
+    int32("port"),
+]);
+
+const DESCRIBE_GROUPS: Shape = Shape::new(15, "DescribeGroups", 0, 4).fields(&[
+    int32("throttle_time_ms").since(1),
+    array(
+        "groups",
+        &[
+            int16("error_code"),
+            string("group_id"),
+            string("group_state"),
+            string("protocol_type"),
+            string("protocol_data"),
+            array(
+                "members",
+                &[
+                    string("member_id"),
+                    string("group_instance_id").nullable().since(4),
+                    string("client_id"),
+                    string("client_host"),
+                    bytes("member_metadata"),
+                    bytes("member_assignment"),
+                ],
+            ),
+            int32("authorized_operations").since(3),
+        ],
+    ),
+]);
+
+const CONSUMER_GROUP_DESCRIBE: Shape = Shape::new(69, "ConsumerGroupDescribe", 0, 1)
+    .flexible_from(0)
+    .fields(&[
+        int32("throttle_time_ms"),
+        array(
+            "groups",
+            &[
+                int16("error_code"),
+                string("error_message").nullable(),
+                string("group_id"),
+                string("group_state"),
+                int32("group_epoch"),
+                int32("assignment_epoch"),
+                string("assignor_name"),
+                array(
+                    "members",
+                    &[
+                        string("member_id"),
+                        string("instance_id").nullable(),
+                        string("rack_id").nullable(),
+                        int32("member_epoch"),
+                        string("client_id"),
+                        string("client_host"),
+                        array_of("subscribed_topic_names", &Kind::String),
+                        string("subscribed_topic_regex").nullable(),
+                        structure("assignment", &[ASSIGNED]),
+                        structure("target_assignment", &[ASSIGNED]),
+                        int8("member_type").since(1),
+                    ],
+                ),
+                int32("authorized_operations"),
+            ],
+        ),
+    ]);
+
+const ASSIGNED: Field = array(
+    "topic_partitions",
+    &[
+        uuid("topic_id"),
+        string("topic_name"),
+        array_of("partitions", &Kind::Int32),
+    ],
+);
+
+const DELETE_GROUPS: Shape = Shape::new(42, "DeleteGroups", 0, 1).fields(&[
+    int32("throttle_time_ms"),
+    array("results", &[string("group_id"), int16("error_code")]),
+]);
+
+/// 8 is the first that says in words what is wrong, and the last without tagged fields.
+const PRODUCE: Shape = Shape::new(0, "Produce", 3, 8).fields(&[
+    array(
+        "responses",
+        &[
+            string("name"),
+            array(
+                "partition_responses",
+                &[
+                    int32("index"),
+                    int16("error_code"),
+                    int64("base_offset"),
+                    int64("log_append_time_ms"),
+                    int64("log_start_offset").since(5),
+                    array(
+                        "record_errors",
+                        &[int32("batch_index"), string("message").nullable()],
+                    )
+                    .since(8),
+                    string("error_message").nullable().since(8),
+                ],
+            ),
+        ],
+    ),
+    int32("throttle_time_ms"),
 ]);
