@@ -18,7 +18,7 @@ use crate::server::read_budget::Grant;
 /// looked at in any case.
 pub const LOOK_BYTES_MAX: u64 = 16 << 20;
 
-/// Most bytes of a source that are refitted at a time, and of the view that come of them.
+/// Most bytes of a source that are refitted at a time, but for one batch however large it is.
 const STEP_BYTES: u64 = 256 << 10;
 
 /// What to show.
@@ -78,7 +78,7 @@ pub async fn show(
     };
     while shown.bytes < window.max_bytes.max(1) && shown.looked < window.look_bytes {
         let room = Room {
-            max_bytes: STEP_BYTES.min(window.max_bytes - shown.bytes),
+            max_bytes: window.max_bytes - shown.bytes,
             at_least_one: window.at_least_one && shown.batches.is_empty(),
         };
         match step(broker, source, lens, &mut shown, room).await? {

@@ -105,8 +105,8 @@ pub fn refit(
         {
             if let Some(batch) = picked.take(&header, batch)? {
                 let bytes = batch.len() as u64;
-                let fits = done.bytes + bytes <= room.max_bytes;
-                if !fits && !(room.at_least_one && done.batches.is_empty()) {
+                let is_first = room.at_least_one && done.batches.is_empty();
+                if !is_first && done.bytes + bytes > room.max_bytes {
                     done.is_full = true;
                     return Ok(done);
                 }

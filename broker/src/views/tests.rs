@@ -95,7 +95,10 @@ fn records(batches: &[Bytes]) -> Vec<(i64, Value)> {
 #[test]
 fn a_batch_keeps_its_frame_and_its_records_all_but_the_value() {
     let source = batch(10, Codec::Lz4, [3, 4, 5]);
-    let shown = all(&lens(&["at.b", "n"], "n <> 4"), &[source.clone()]);
+    let shown = all(
+        &lens(&["at.b", "n"], "n <> 4"),
+        std::slice::from_ref(&source),
+    );
     assert_eq!((shown.end, shown.batches.len()), (16, 1));
     let (was, is) = (
         BatchHeader::read(&source).unwrap(),

@@ -265,7 +265,8 @@ impl Bound<'_> {
             objects &= inference.observe(value).is_ok();
         }
         let draft = inference.draft();
-        if or_key_value && !(objects && !draft.fields.is_empty()) {
+        let has_columns = objects && !draft.fields.is_empty();
+        if or_key_value && !has_columns {
             return self.note(KEY_VALUE_SCHEMA_ID, None).await;
         }
         if draft.fields.is_empty() {

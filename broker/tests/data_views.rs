@@ -1,0 +1,136 @@
+//! Fetching views: where they end, how far an answer without records says it looked, what is refused.
+//! Raw requests against a broker in this process; real clients are in the compatibility tests.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::TestBroker;
+use support::data::*;
+use support::table::columnar;
+use support::txn::{Speaks, Transactor};
+use tidelog_protocol_ext::ErrorCode;
+use tidelog_records::{BatchHeader, Records};
+
+const SCHEMA: &str = r#"{"fields":[{"name":"n","type":"long"}]}"#;
+const TABLE: [(&str, &str); 2] = [
+    ("tidelog.table.mode", "inline"),
+    ("tidelog.table.schema", SCHEMA),
+];
+/// First version with markers for what was looked at in vain.
+const MARKERS: i16 = 11;
+
+/// Whether records are one marker alone, and its offset.
+fn marker(records: &Option<bytes::Bytes>) -> Option<i64> {
+    let [batch] = <[_; 1]>::try_from(batches(records)).ok()?;
+    let header = BatchHeader::read(&batch).unwrap();
+    let opened = Records::open(&batch, 1 << 10).unwrap();
+    assert_eq!(opened.iter().count(), 1);
+    header.is_control().then(|| header.last_offset())
+}
+
+#[tokio::test]
+async fn an_answer_without_records_says_how_far_it_looked() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    client.make_topic("t", 1, &TABLE).await;
+    let settings = [("tidelog.view.of", "t"), ("tidelog.view.filter", "n > 2")];
+    client.make_topic("v", -1, &settings).await;
+    for rows in [[r#"{"n":1}"#, r#"{"n":2}"#], [r#"{"n":2}"#, r#"{"n":1}"#]] {
+        client.produce("t", 0, batch(&rows)).await;
+    }
+    for version in [4, MARKERS - 1, MARKERS, 12] {
+        let mut request = fetch_request("v", &[(0, 0)]);
+        if version < 7 {
+            request.session_epoch = -1;
+        }
+        let part = only(client.call(version, &request).await);
+        assert_eq!((part.error_code, part.high_watermark), (0, 4));
+        let expected = (version >= MARKERS).then_some(3);
+        assert_eq!(marker(&part.records), expected, "v{version}");
+    }
+    // Whoever waits is not woken by what does not match.
+    let request = fetch_request("v", &[(0, 4)]).with_max_wait_ms(20_000);
+    let started = Instant::now();
+    client.send(12, &request).await;
+    let mut other = broker.client().await;
+    other.produce("t", 0, batch(&[r#"{"n":1}"#])).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    other.produce("t", 0, batch(&[r#"{"n":3}"#])).await;
+    let answer = client
+        .receive::<kafka_protocol::messages::FetchRequest>(12)
+        .await;
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(
+        values(&only(answer).records),
+        [(5, r#"{"n":3}"#.to_owned())]
+    );
+    // From an offset that was looked at in vain on, the record is found without a marker, too.
+    let part = only(
+        client
+            .call(MARKERS - 1, &fetch_request("v", &[(0, 0)]))
+            .await,
+    );
+    assert_eq!(values(&part.records).len(), 1);
+    for offset in [-1, 7] {
+        let part = client.fetch("v", 0, offset).await;
+        assert_eq!(part.error_code, ErrorCode::OffsetOutOfRange.code());
+    }
+}
+
+#[tokio::test]
+async fn a_view_ends_where_an_open_transaction_begins() {
+    let broker = TestBroker::start(&[
+        "offsets.topic.num.partitions=3",
+        "transaction.state.log.num.partitions=3",
+    ])
+    .await;
+    let mut client = broker.client().await;
+    client.make_topic("t", 1, &TABLE).await;
+    client
+        .make_topic("v", -1, &[("tidelog.view.of", "t")])
+        .await;
+    client.produce("t", 0, batch(&[r#"{"n":1}"#])).await;
+    let mut writer = Transactor::open(broker.client().await, "one", Speaks::V1).await;
+    assert_eq!(writer.produce("t", 0, &[r#"{"n":2}"#]).await, 1);
+    for isolation in [0, 1] {
+        let request = fetch_request("v", &[(0, 0)]).with_isolation_level(isolation);
+        let part = only(client.call(12, &request).await);
+        assert_eq!((part.high_watermark, part.last_stable_offset), (1, 1));
+        assert_eq!(values(&part.records).len(), 1);
+        let request = list_request("v", 0, -1).with_isolation_level(isolation);
+        let listed = client.call(7, &request).await;
+        assert_eq!(listed.topics[0].partitions[0].offset, 1);
+    }
+    assert_eq!(
+        writer.try_produce("v", 0, &[r#"{"n":3}"#]).await.0,
+        ErrorCode::InvalidTopicException.code()
+    );
+}
+
+#[tokio::test]
+async fn a_view_is_read_as_records_only() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    client.make_topic("t", 1, &TABLE).await;
+    let view = client
+        .make_topic("v", -1, &[("tidelog.view.of", "t")])
+        .await;
+    let refused = client.produce("v", 0, batch(&["{}"])).await;
+    assert_eq!(refused.error_code, ErrorCode::InvalidTopicException.code());
+    let why = refused.error_message.unwrap();
+    assert!(why.contains("use t,"), "{why}");
+    let table = client.describe_table(view).await;
+    let rows = client.columnar(&columnar(view, 0, None)).await;
+    for code in [table.error_code, rows.error_code] {
+        assert_eq!(code, ErrorCode::InvalidTopicException.code());
+    }
+    // It is there again after a restart, and has no records of its own.
+    client.produce("t", 0, batch(&[r#"{"n":1}"#])).await;
+    let broker = broker.restart().await;
+    let mut client = broker.client().await;
+    let part = client.fetch("v", 0, 0).await;
+    assert_eq!(values(&part.records), [(0, r#"{"n":1}"#.to_owned())]);
+}
