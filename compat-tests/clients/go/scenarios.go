@@ -66,6 +66,7 @@ var scenarios = map[string]func(library, say, string){
 	"offsets":    offsets,
 	"group":      group,
 	"admin":      admin,
+	"view":       view,
 
 	"transactions": transactions,
 	"soak":         soak,
@@ -172,6 +173,23 @@ func offsets(lib library, say say, _ string) {
 }
 
 // group: two members share a topic, one leaves, the group restarts and resumes at the committed offsets.
+// view reads two records with a long way before each, past which the library has to come.
+func view(lib library, say say, topic string) {
+	for _, see := range []isolation{all, committed} {
+		started := time.Now()
+		reader := lib.member("view-"+suffix(), topic, 1, see)
+		eventually("two records", func() bool { return len(reader.records()) >= 2 })
+		seconds := time.Since(started).Seconds()
+		time.Sleep(200 * time.Millisecond)
+		offsets := []int64{}
+		for _, record := range reader.records() {
+			offsets = append(offsets, record.offset)
+		}
+		reader.leave()
+		say(map[string]any{"committed": see == committed, "offsets": fmt.Sprint(offsets), "seconds": seconds})
+	}
+}
+
 func group(lib library, say say, _ string) {
 	const shares = 4
 	topic, name := newTopic(lib, "group", shares), "group-"+suffix()

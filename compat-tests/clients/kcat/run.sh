@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# run.sh BOOTSTRAP roundtrip|group|offsets|autocreate|list – scenarios with Debian's kcat (an old librdkafka).
+# run.sh BOOTSTRAP roundtrip|group|offsets|autocreate|list|view [TOPIC] – scenarios with Debian's kcat (an old librdkafka).
 # Prints JSON lines, the last with "passed"; exits 0 or 1.
 set -Eeuo pipefail
-bootstrap=$1 scenario=$2
+bootstrap=$1 scenario=$2 argument=${3-}
 work=$(mktemp -d)
 name=$scenario-$(head -c4 /dev/urandom | od -An -tx4 | tr -d ' ')
 
@@ -69,6 +69,12 @@ offsets() {
 autocreate() {
     echo hello | "${kcat[@]}" -P -t "$name"
     [ "$("${kcat[@]}" -C -q -e -o beginning -t "$name")" = hello ]
+}
+
+# Two records with a long way before each, past which the client has to come.
+view() {
+    "${kcat[@]}" -C -q -e -o beginning -t "$argument" -f '%o ' > "$work/offsets"
+    say "\"offsets\": \"[$(sed 's/ $//; s/ /, /' "$work/offsets")]\""
 }
 
 list() {
