@@ -1,12 +1,13 @@
 //! The embedded catalog on a port, with two topics' worth of synthetic rows tiered into it.
 //!
-//! `cargo run --example standalone -- DIRECTORY HOST:PORT [ROWS]` makes (or goes on with) a
-//! warehouse in DIRECTORY, tiers ROWS rows into each of `shop_orders` (typed) and `clicks`
-//! (key_value), prints one line with `ready`, and serves until interrupted.
+//! `cargo run --example standalone -- DIRECTORY HOST:PORT [ROWS [COMMITS]]` makes (or goes on with)
+//! a warehouse in DIRECTORY, tiers ROWS rows into each of `shop_orders` (typed) and `clicks`
+//! (key_value) by COMMITS commits, maintains both tables, prints one line with `ready`, and serves
+//! until interrupted.
 
 #![expect(clippy::print_stdout, reason = "a command line program")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use iceberg::{NamespaceIdent, TableIdent};
 use tidelog_tiering::catalog::{Catalog, LocalPointers, http};
 use tidelog_tiering::files::LocalFiles;
+use tidelog_tiering::maintain::{Maintainer, Policy};
 use tidelog_tiering::names::{Case, table_name};
 use tidelog_tiering::{
-    LogBounds, PassLimits, ReadRange, RowBatch, RowSource, SourceError, SystemEnv, Tierer,
+    Env, LogBounds, PassLimits, ReadRange, RowBatch, RowSource, SourceError, SystemEnv, Tierer,
     TopicIdentity, ValueLayout,
 };
 use uuid::Uuid;
@@ -40,11 +42,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: standalone DIRECTORY HOST:PORT [ROWS]".into());
     };
     let rows: i64 = arguments.next().map_or(Ok(100_000), |rows| rows.parse())?;
+    let commits: i64 = arguments.next().map_or(Ok(1), |commits| commits.parse())?;
     let directory = std::path::absolute(directory)?;
     let catalog = open_catalog(&directory)?;
 
-    tier(&catalog, "shop.orders", Some(order_schema()), rows).await?;
-    tier(&catalog, "clicks", None, rows).await?;
+    for (topic, schema) in [("shop.orders", Some(order_schema())), ("clicks", None)] {
+        for _ in 0..commits {
+            tier(&catalog, topic, schema.clone(), rows / commits).await?;
+        }
+        maintain(&catalog, topic, &directory).await?;
+    }
 
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     println!("ready catalog=http://{}", listener.local_addr()?);
@@ -75,12 +82,7 @@ async fn tier(
     schema: Option<SchemaRef>,
     rows: i64,
 ) -> Result<(), Box<dyn Error>> {
-    let namespace = NamespaceIdent::new("tidelog".to_owned());
-    let table = TableIdent::new(namespace, table_name(topic, Case::Keep));
-    let identity = TopicIdentity {
-        topic_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, topic.as_bytes()),
-        epoch: 0,
-    };
+    let (table, identity) = whose(topic);
     let layout = schema
         .clone()
         .map_or(ValueLayout::KeyValue, ValueLayout::Typed);
@@ -128,6 +130,47 @@ async fn tier(
             return Ok(());
         }
     }
+}
+
+/// The table of a topic, and who tiers to it.
+fn whose(topic: &str) -> (TableIdent, TopicIdentity) {
+    let namespace = NamespaceIdent::new("tidelog".to_owned());
+    let identity = TopicIdentity {
+        topic_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, topic.as_bytes()),
+        epoch: 0,
+    };
+    let table = TableIdent::new(namespace, table_name(topic, Case::Keep));
+    (table, identity)
+}
+
+/// Does all the maintenance that a table can get, whatever its age.
+async fn maintain(
+    catalog: &Arc<Catalog>,
+    topic: &str,
+    directory: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let (table, identity) = whose(topic);
+    let now_ms = SystemEnv.now_ms();
+    let mut policy = Policy::default();
+    policy.thinning.keep_all_ms = 0;
+    policy.cleaning.grace_ms = 0;
+    policy.merging.small_max = 4;
+    let mut maintainer = Maintainer::new(
+        Arc::clone(catalog) as _,
+        Some(Arc::new(LocalFiles::new(&directory.join("warehouse")))),
+        Arc::new(SystemEnv),
+        table,
+        identity,
+        policy,
+        now_ms,
+    );
+    while let Some(step) = maintainer.next_step(now_ms) {
+        let report = maintainer.run(step, now_ms, &BTreeSet::new()).await?;
+        if report.did_something() {
+            println!("{topic}: {report:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Rows computed from partition and offset, so that any pass can read any range again.

@@ -55,6 +55,20 @@ pub fn to_lake(batch: &RowBatch, target: &SchemaRef) -> Result<RecordBatch, Conv
     Ok(RecordBatch::try_new(Arc::clone(target), columns)?)
 }
 
+/// `rows` of a data file as rows of a table whose Arrow schema is `target`: the file may be older
+/// than the schema. Field ids are the table's on both sides.
+pub(crate) fn to_schema(
+    rows: &RecordBatch,
+    target: &SchemaRef,
+) -> Result<RecordBatch, ConvertError> {
+    let whole = StructArray::from(rows.clone());
+    let aligned = Ids::LAKE.align_struct(&whole, rows.schema_ref().fields(), target.fields())?;
+    Ok(RecordBatch::try_new(
+        Arc::clone(target),
+        aligned.into_parts().1,
+    )?)
+}
+
 fn offsets(batch: &RowBatch) -> Result<Int64Array, ConvertError> {
     let wrong = |reason: String| ConvertError::Offsets {
         partition: batch.partition,
@@ -153,17 +167,10 @@ fn headers(batch: &RowBatch, target: &Field) -> Result<ArrayRef, ConvertError> {
 
 fn value(batch: &RowBatch, lake_id: Option<i32>, target: &Field) -> Result<ArrayRef, ConvertError> {
     let schema = batch.rows.schema_ref();
-    match position_of(schema.fields(), lake_id) {
-        Some(index) => align(batch.rows.column(index), schema.field(index), target),
+    match Ids::LOG.position_of(schema.fields(), lake_id) {
+        Some(index) => Ids::LOG.align(batch.rows.column(index), schema.field(index), target),
         None => missing(batch, target),
     }
-}
-
-fn position_of(fields: &Fields, lake_id: Option<i32>) -> Option<usize> {
-    let log_id = lake_id?.checked_sub(VALUE_ID_BASE)?;
-    fields
-        .iter()
-        .position(|field| field_id(field) == Some(log_id))
 }
 
 fn missing(batch: &RowBatch, target: &Field) -> Result<ArrayRef, ConvertError> {
@@ -179,80 +186,109 @@ fn nulls(target: &Field, rows: usize) -> Result<ArrayRef, ConvertError> {
     Ok(new_null_array(target.data_type(), rows))
 }
 
-/// `source` in the type of `target`, nested fields by id.
-fn align(source: &ArrayRef, from: &Field, target: &Field) -> Result<ArrayRef, ConvertError> {
-    if !target.is_nullable() && source.null_count() > 0 {
-        return Err(ConvertError::Null {
-            column: target.name().clone(),
-        });
-    }
-    if let DataType::Dictionary(_, values) = from.data_type() {
-        let plain = Field::new(from.name(), values.as_ref().clone(), true);
-        return align(&cast(source, values)?, &plain, target);
-    }
-    match (from.data_type(), target.data_type()) {
-        (DataType::Struct(children), DataType::Struct(fields)) => {
-            let source = source.as_struct();
-            Ok(Arc::new(align_struct(source, children, fields)?))
-        }
-        (
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _),
-            DataType::List(element),
-        ) => {
-            let lists = as_list(source, target.name())?;
-            let values = align(lists.values(), item, element)?;
-            relist(&lists, element, values)
-        }
-        (DataType::Map(from, _), DataType::Map(entries, ordered)) => {
-            align_map(source.as_map(), from, entries, *ordered)
-        }
-        (_, into) => Ok(cast(source, into)?),
-    }
+/// How the field ids of a source follow from the table's.
+#[derive(Clone, Copy)]
+struct Ids {
+    /// What the table's ids have on top.
+    base: i32,
 }
 
-fn align_struct(
-    source: &StructArray,
-    from: &Fields,
-    into: &Fields,
-) -> Result<StructArray, ConvertError> {
-    let columns = into
-        .iter()
-        .map(|field| match position_of(from, field_id(field)) {
-            Some(index) => align(source.column(index), &from[index], field),
-            None => nulls(field, source.len()),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let nulls = source.nulls().cloned();
-    Ok(StructArray::try_new_with_length(
-        into.clone(),
-        columns,
-        nulls,
-        source.len(),
-    )?)
-}
-
-fn align_map(
-    source: &MapArray,
-    from: &FieldRef,
-    into: &FieldRef,
-    ordered: bool,
-) -> Result<ArrayRef, ConvertError> {
-    let (DataType::Struct(from), DataType::Struct(fields)) = (from.data_type(), into.data_type())
-    else {
-        return Err(ConvertError::Missing {
-            column: into.name().clone(),
-        });
+impl Ids {
+    /// The topic's own ids.
+    const LOG: Self = Self {
+        base: VALUE_ID_BASE,
     };
-    let entries = align_struct(source.entries(), from, fields)?;
-    let nulls = source.nulls().cloned();
-    let offsets = source.offsets().clone();
-    Ok(Arc::new(MapArray::try_new(
-        Arc::clone(into),
-        offsets,
-        entries,
-        nulls,
-        ordered,
-    )?))
+    /// The table's ids.
+    const LAKE: Self = Self { base: 0 };
+
+    fn position_of(self, fields: &Fields, lake_id: Option<i32>) -> Option<usize> {
+        let id = lake_id?.checked_sub(self.base)?;
+        fields.iter().position(|field| field_id(field) == Some(id))
+    }
+
+    /// `source` in the type of `target`, nested fields by id.
+    fn align(
+        self,
+        source: &ArrayRef,
+        from: &Field,
+        target: &Field,
+    ) -> Result<ArrayRef, ConvertError> {
+        if !target.is_nullable() && source.null_count() > 0 {
+            return Err(ConvertError::Null {
+                column: target.name().clone(),
+            });
+        }
+        if let DataType::Dictionary(_, values) = from.data_type() {
+            let plain = Field::new(from.name(), values.as_ref().clone(), true);
+            return self.align(&cast(source, values)?, &plain, target);
+        }
+        match (from.data_type(), target.data_type()) {
+            (DataType::Struct(children), DataType::Struct(fields)) => {
+                let source = source.as_struct();
+                Ok(Arc::new(self.align_struct(source, children, fields)?))
+            }
+            (
+                DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _),
+                DataType::List(element),
+            ) => {
+                let lists = as_list(source, target.name())?;
+                let values = self.align(lists.values(), item, element)?;
+                relist(&lists, element, values)
+            }
+            (DataType::Map(from, _), DataType::Map(entries, ordered)) => {
+                self.align_map(source.as_map(), from, entries, *ordered)
+            }
+            (_, into) => Ok(cast(source, into)?),
+        }
+    }
+
+    fn align_struct(
+        self,
+        source: &StructArray,
+        from: &Fields,
+        into: &Fields,
+    ) -> Result<StructArray, ConvertError> {
+        let columns = into
+            .iter()
+            .map(|field| match self.position_of(from, field_id(field)) {
+                Some(index) => self.align(source.column(index), &from[index], field),
+                None => nulls(field, source.len()),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let nulls = source.nulls().cloned();
+        Ok(StructArray::try_new_with_length(
+            into.clone(),
+            columns,
+            nulls,
+            source.len(),
+        )?)
+    }
+
+    fn align_map(
+        self,
+        source: &MapArray,
+        from: &FieldRef,
+        into: &FieldRef,
+        ordered: bool,
+    ) -> Result<ArrayRef, ConvertError> {
+        let (DataType::Struct(from), DataType::Struct(fields)) =
+            (from.data_type(), into.data_type())
+        else {
+            return Err(ConvertError::Missing {
+                column: into.name().clone(),
+            });
+        };
+        let entries = self.align_struct(source.entries(), from, fields)?;
+        let nulls = source.nulls().cloned();
+        let offsets = source.offsets().clone();
+        Ok(Arc::new(MapArray::try_new(
+            Arc::clone(into),
+            offsets,
+            entries,
+            nulls,
+            ordered,
+        )?))
+    }
 }
 
 /// Any kind of list as one with 32-bit offsets, its items untouched.

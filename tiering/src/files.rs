@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ use iceberg::io::{
 use iceberg::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use crate::maintain::{FileListing, ListedFile};
 
 /// Storage over `file:` paths and absolute paths below a root; see the module for its promises.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -176,6 +179,51 @@ impl Storage for LocalFiles {
     fn new_output(&self, path: &str) -> Result<OutputFile> {
         Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
     }
+}
+
+#[async_trait]
+impl FileListing for LocalFiles {
+    async fn list(&self, folder: &str) -> Result<Vec<ListedFile>> {
+        let root = folder.trim_end_matches('/').to_owned();
+        self.run("list", folder, move |path| {
+            let mut found = Vec::new();
+            list_into(&mut found, path, &root)?;
+            Ok(found)
+        })
+        .await
+    }
+}
+
+/// Adds the files below `path`, whose location is `location`. Links are not followed; what goes
+/// away meanwhile is left out.
+fn list_into(found: &mut Vec<ListedFile>, path: &Path, location: &str) -> io::Result<()> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // Names of ours are plain; another's that is no text cannot be in any table.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let location = format!("{location}/{name}");
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
+        if metadata.is_dir() {
+            list_into(found, &entry.path(), &location)?;
+        } else if metadata.is_file() {
+            let since = metadata.modified()?.duration_since(UNIX_EPOCH);
+            let ms = since.map_or(0, |since| since.as_millis());
+            found.push(ListedFile {
+                location,
+                modified_ms: i64::try_from(ms).unwrap_or(i64::MAX),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The local path behind `file:///a`, `file:/a` or `/a`. Relative paths and other schemes are
@@ -339,6 +387,17 @@ mod tests {
             .await
             .unwrap();
         assert!(files.write(&location, Bytes::new()).await.is_err());
+        let folder = format!("file://{}/a", directory.path().display());
+        let listed = files.list(&folder).await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert!(listed[0].location == location && listed[0].modified_ms > 0);
+        assert!(
+            files
+                .list(&format!("{folder}/none"))
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let reader = files.reader(&location).await.unwrap();
         assert_eq!(reader.read(3..6).await.unwrap(), Bytes::from_static(b"345"));
         assert!(reader.read(8..11).await.is_err());

@@ -10,6 +10,7 @@
 //!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
 //!                          └─ mark   how far the lake is, read back from the table
 //! union   snapshot + log bounds → what a reader takes from which        pure
+//! maintain  few snapshots, manifests and files, none that nothing names
 //! ```
 //!
 //! **Why each row lands exactly once.** The table itself holds how far it is filled, changed in
@@ -26,6 +27,7 @@ mod convert;
 mod data_file;
 mod env;
 pub mod files;
+pub mod maintain;
 pub mod mark;
 pub mod names;
 mod pass;

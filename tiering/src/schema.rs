@@ -12,8 +12,8 @@
 //! that path keeps the ids it is given, plain creation renumbers.)
 //!
 //! Growth: new columns are appended and optional, numbers widen, everything else is refused with
-//! the column named. A column the topic dropped stays and reads null. Names in the lake are the
-//! lake's: a foreign rename is left alone.
+//! the column named. A column the topic dropped stays and reads null. Names are the topic's: they
+//! are followed when the schema grows, over a foreign rename too.
 
 use std::collections::HashSet;
 use std::sync::Arc;

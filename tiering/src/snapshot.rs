@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestFile, ManifestList, ManifestListWriter, ManifestWriterBuilder,
-    Operation, Snapshot, Summary, TableMetadata,
+    Operation, PartitionSpecRef, Snapshot, Summary, TableMetadata,
 };
 use iceberg::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
 /// Data files are written for the unpartitioned spec the table was made with.
-const UNPARTITIONED_SPEC_ID: i32 = 0;
+pub(crate) const UNPARTITIONED_SPEC_ID: i32 = 0;
 
 /// Tells the writer to leave the sequence number to be inherited from the manifest list.
 const INHERIT_SEQUENCE_NUMBER: i64 = -1;
@@ -50,6 +50,13 @@ impl AppendParts {
     }
 }
 
+/// The spec our data files are written for, if the table still has it.
+pub(crate) fn unpartitioned(metadata: &TableMetadata) -> Option<&PartitionSpecRef> {
+    metadata
+        .partition_spec_by_id(UNPARTITIONED_SPEC_ID)
+        .filter(|spec| spec.is_unpartitioned())
+}
+
 async fn write_manifest(
     io: &FileIO,
     metadata: &TableMetadata,
@@ -57,9 +64,7 @@ async fn write_manifest(
     commit_id: Uuid,
     data_files: &[DataFile],
 ) -> Result<ManifestFile> {
-    let spec = metadata
-        .partition_spec_by_id(UNPARTITIONED_SPEC_ID)
-        .filter(|spec| spec.is_unpartitioned())
+    let spec = unpartitioned(metadata)
         .ok_or_else(|| unsupported("the table has lost its unpartitioned spec"))?;
     let location = format!("{}/metadata/{commit_id}-m0.avro", metadata.location());
     let builder = ManifestWriterBuilder::new(
@@ -95,47 +100,70 @@ pub(crate) async fn write_snapshot(
         None => Vec::new(),
     };
     manifests.extend(parts.manifest.clone());
-
-    let location = format!(
+    let list = format!(
         "{}/metadata/snap-{}-{attempt}-{}.avro",
         metadata.location(),
         parts.snapshot_id,
         parts.commit_id
     );
-    let output = io.new_output(&location)?.writer().await?;
-    let parent_id = metadata.current_snapshot_id();
-    let sequence_number = metadata.next_sequence_number();
-    let first_row_id = metadata.next_row_id();
-    let mut list = match metadata.format_version() {
-        FormatVersion::V3 => ManifestListWriter::v3(
-            output,
-            parts.snapshot_id,
-            parent_id,
-            sequence_number,
-            Some(first_row_id),
-        ),
-        _ => ManifestListWriter::v2(output, parts.snapshot_id, parent_id, sequence_number),
+    let new = NewSnapshot {
+        snapshot_id: parts.snapshot_id,
+        list,
+        manifests,
+        now_ms,
+        summary: summary(parts, parent.map(|snapshot| snapshot.summary()), properties),
     };
-    list.add_manifests(manifests.into_iter())?;
-    let next_row_id = list.next_row_id();
-    list.close().await?;
+    new.write(io, metadata).await
+}
 
-    let summary = summary(parts, parent.map(|snapshot| snapshot.summary()), properties);
-    let snapshot = Snapshot::builder()
-        .with_snapshot_id(parts.snapshot_id)
-        .with_parent_snapshot_id(parent_id)
-        .with_sequence_number(sequence_number)
-        // Never before the table's last change, whatever the clock did.
-        .with_timestamp_ms(now_ms.max(metadata.last_updated_ms()))
-        .with_manifest_list(location)
-        .with_summary(summary)
-        .with_schema_id(metadata.current_schema_id());
-    Ok(match next_row_id {
-        Some(next) => snapshot
-            .with_row_range(first_row_id, next - first_row_id)
-            .build(),
-        None => snapshot.build(),
-    })
+/// A snapshot about to follow the table's current one.
+#[derive(Debug)]
+pub(crate) struct NewSnapshot {
+    pub snapshot_id: i64,
+    /// Where its manifest list goes.
+    pub list: String,
+    pub manifests: Vec<ManifestFile>,
+    pub now_ms: i64,
+    pub summary: Summary,
+}
+
+impl NewSnapshot {
+    /// Writes the manifest list.
+    pub async fn write(self, io: &FileIO, metadata: &TableMetadata) -> Result<Snapshot> {
+        let output = io.new_output(&self.list)?.writer().await?;
+        let parent_id = metadata.current_snapshot_id();
+        let sequence_number = metadata.next_sequence_number();
+        let first_row_id = metadata.next_row_id();
+        let mut list = match metadata.format_version() {
+            FormatVersion::V3 => ManifestListWriter::v3(
+                output,
+                self.snapshot_id,
+                parent_id,
+                sequence_number,
+                Some(first_row_id),
+            ),
+            _ => ManifestListWriter::v2(output, self.snapshot_id, parent_id, sequence_number),
+        };
+        list.add_manifests(self.manifests.into_iter())?;
+        let next_row_id = list.next_row_id();
+        list.close().await?;
+
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(self.snapshot_id)
+            .with_parent_snapshot_id(parent_id)
+            .with_sequence_number(sequence_number)
+            // Never before the table's last change, whatever the clock did.
+            .with_timestamp_ms(self.now_ms.max(metadata.last_updated_ms()))
+            .with_manifest_list(self.list)
+            .with_summary(self.summary)
+            .with_schema_id(metadata.current_schema_id());
+        Ok(match next_row_id {
+            Some(next) => snapshot
+                .with_row_range(first_row_id, next - first_row_id)
+                .build(),
+            None => snapshot.build(),
+        })
+    }
 }
 
 /// The manifests of a snapshot.

@@ -101,7 +101,7 @@ async fn old_and_new_rows_share_the_grown_table() {
         .skip(4)
         .map(|f| &f.name)
         .collect();
-    assert_eq!(columns, ["n", "note"], "the lake keeps its names");
+    assert_eq!(columns, ["number", "note"], "the lake follows names");
     let snapshot = table.metadata.current_snapshot_id().unwrap();
     let files = lake_files(&world.io(), &table.metadata, snapshot)
         .await
@@ -117,7 +117,7 @@ async fn old_and_new_rows_share_the_grown_table() {
         .unwrap();
     let rows = reader.next().unwrap().unwrap();
     let numbers = rows
-        .column_by_name("n")
+        .column_by_name("number")
         .unwrap()
         .as_primitive::<Int64Type>();
     assert_eq!(numbers.values(), &[1, 2, 1 << 40]);

@@ -277,6 +277,8 @@ impl Catalog {
             metadata.location()
         );
         let failed = |error: String| CatalogError::Unavailable(error);
+        let metadata =
+            stamped(metadata, self.env.now_ms()).map_err(|error| failed(error.to_string()))?;
         let json = serde_json::to_vec(&metadata).map_err(|error| failed(error.to_string()))?;
         let output = self.io.new_output(&metadata_location);
         let output = output.map_err(|error| failed(error.to_string()))?;
@@ -300,6 +302,19 @@ impl Catalog {
             warn!(location, %error, "metadata file left behind");
         }
     }
+}
+
+/// `metadata` with no later time of change than `now_ms`, or that of its newest snapshot. Iceberg's
+/// builder reads the machine's clock for changes without a snapshot, and ours may be another one.
+fn stamped(metadata: TableMetadata, now_ms: i64) -> serde_json::Result<TableMetadata> {
+    let newest_ms = metadata.history().last().map(|log| log.timestamp_ms);
+    let latest_ms = newest_ms.map_or(now_ms, |newest_ms| newest_ms.max(now_ms));
+    if metadata.last_updated_ms() <= latest_ms {
+        return Ok(metadata);
+    }
+    let mut json = serde_json::to_value(&metadata)?;
+    json["last-updated-ms"] = latest_ms.into();
+    serde_json::from_value(json)
 }
 
 fn deletes_old_metadata(metadata: &TableMetadata) -> bool {

@@ -164,7 +164,7 @@ fn tables_grow_and_widen_only() {
     assert_eq!(
         names,
         [
-            "101 a long",
+            "101 renamed long",
             "102 b long",
             "103 p struct",
             "105 gone string",

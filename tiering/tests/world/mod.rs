@@ -31,6 +31,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 use tidelog_tiering::catalog::{Catalog, Change, MemoryPointers, PointerError, PointerStore};
+use tidelog_tiering::maintain::{FileListing, ListedFile};
 use tidelog_tiering::union::lake_files;
 use tidelog_tiering::{
     CommitRequest, Env, LoadedTable, LogBounds, PassError, PassLimits, ReadRange, RowBatch,
@@ -156,6 +157,8 @@ pub struct MemFiles {
 #[derive(Debug, Default)]
 struct MemInner {
     files: Mutex<BTreeMap<String, Bytes>>,
+    written_ms: Mutex<BTreeMap<String, i64>>,
+    clock: Arc<AtomicI64>,
     fate: Arc<Fate>,
 }
 
@@ -223,12 +226,15 @@ impl Storage for MemFiles {
     }
 
     async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        self.run(
-            || match self.inner.files.lock().insert(path.to_owned(), bytes) {
+        let inner = &self.inner;
+        self.run(|| {
+            let now_ms = inner.clock.load(Ordering::Relaxed);
+            inner.written_ms.lock().insert(path.to_owned(), now_ms);
+            match inner.files.lock().insert(path.to_owned(), bytes) {
                 None => Ok(()),
                 Some(_) => panic!("{path} was written twice"),
-            },
-        )
+            }
+        })
         .await
     }
 
@@ -262,6 +268,24 @@ impl Storage for MemFiles {
 
     fn new_output(&self, path: &str) -> Result<OutputFile> {
         Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
+    }
+}
+
+#[async_trait]
+impl FileListing for MemFiles {
+    async fn list(&self, folder: &str) -> Result<Vec<ListedFile>> {
+        self.run(|| {
+            let written_ms = self.inner.written_ms.lock();
+            let paths = self.paths();
+            let below = paths.iter().filter(|path| path.starts_with(folder));
+            Ok(below
+                .map(|path| ListedFile {
+                    location: path.clone(),
+                    modified_ms: written_ms[path],
+                })
+                .collect())
+        })
+        .await
     }
 }
 
@@ -337,7 +361,7 @@ impl PointerStore for FatefulPointers {
 #[derive(Debug)]
 struct SeededEnv {
     rng: Mutex<StdRng>,
-    now_ms: AtomicI64,
+    now_ms: Arc<AtomicI64>,
 }
 
 impl Env for SeededEnv {
@@ -452,21 +476,25 @@ pub struct World {
     pub files: MemFiles,
     pub catalog: Arc<Catalog>,
     pub env: Arc<dyn Env>,
+    pub clock: Arc<AtomicI64>,
     pub table: TableIdent,
 }
 
 impl World {
     pub fn new(seed: u64) -> Self {
         let fate = Arc::new(Fate::default());
+        let clock = Arc::new(AtomicI64::new(1_767_225_600_000));
         let files = MemFiles {
             inner: Arc::new(MemInner {
                 files: Mutex::default(),
+                written_ms: Mutex::default(),
+                clock: Arc::clone(&clock),
                 fate: Arc::clone(&fate),
             }),
         };
         let env: Arc<dyn Env> = Arc::new(SeededEnv {
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
-            now_ms: AtomicI64::new(1_767_225_600_000),
+            now_ms: Arc::clone(&clock),
         });
         let pointers = FatefulPointers {
             inner: MemoryPointers::default(),
@@ -487,8 +515,14 @@ impl World {
             files,
             catalog,
             env,
+            clock,
             table,
         }
+    }
+
+    /// Lets time go by, and says what time it is then.
+    pub fn advance(&self, ms: i64) -> i64 {
+        self.clock.fetch_add(ms, Ordering::Relaxed) + ms
     }
 
     pub fn io(&self) -> FileIO {
@@ -580,9 +614,14 @@ impl World {
     /// is not its row's, and on a file that is not sorted.
     pub async fn rows(&self) -> BTreeSet<(i32, i64)> {
         let table = self.load().await;
-        let Some(snapshot_id) = table.metadata.current_snapshot_id() else {
-            return BTreeSet::new();
-        };
+        match table.metadata.current_snapshot_id() {
+            Some(current) => self.rows_of(&table, current).await,
+            None => BTreeSet::new(),
+        }
+    }
+
+    /// Every row of a snapshot, likewise.
+    pub async fn rows_of(&self, table: &LoadedTable, snapshot_id: i64) -> BTreeSet<(i32, i64)> {
         let mut rows = BTreeSet::new();
         for file in lake_files(&self.io(), &table.metadata, snapshot_id)
             .await
