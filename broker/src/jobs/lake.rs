@@ -19,6 +19,7 @@ pub mod leases;
 mod source;
 pub mod state;
 mod topic;
+mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -40,10 +41,11 @@ use crate::clock::Clock;
 use crate::jobs::rows::Rows;
 use crate::log::Log;
 use crate::metrics::LakeMetrics;
-use crate::owners::catalog::{BrokerEnv, ClusterPointers};
+use crate::owners::catalog::{BrokerEnv, ClusterPointers, Warehouse};
 use crate::owners::cluster::{ClusterHandle, View};
 use crate::shutdown::ShutdownSignal;
 use state::{NoCut, TopicLake};
+use tidelog_tiering::maintain::FileListing;
 use topic::{MEMORY_PREFIX, Mover};
 
 /// Namespace of the tables of topics.
@@ -68,6 +70,7 @@ pub struct Shared {
     cluster: ClusterHandle,
     clock: Clock,
     catalog: Arc<Catalog>,
+    files: Arc<dyn FileListing>,
     pointers: ClusterPointers,
     env: Arc<dyn Env>,
     metrics: LakeMetrics,
@@ -107,7 +110,7 @@ impl Lake {
         rows: Arc<Rows>,
         cluster: ClusterHandle,
         clock: Clock,
-        catalog: Arc<Catalog>,
+        warehouse: Warehouse,
         metrics: LakeMetrics,
         stop: ShutdownSignal,
     ) -> std::io::Result<Self> {
@@ -128,7 +131,8 @@ impl Lake {
             rows,
             cluster,
             clock,
-            catalog,
+            catalog: warehouse.catalog,
+            files: warehouse.files,
             pointers,
             env,
             metrics,

@@ -13,24 +13,31 @@ use tidelog_coordinator::cluster::{Command, PointerChange, PointerRefusal, Reply
 use tidelog_tiering::Env;
 use tidelog_tiering::catalog::{Catalog, Change, PointerError, PointerStore};
 use tidelog_tiering::files::LocalFiles;
+use tidelog_tiering::maintain::FileListing;
 use uuid::Uuid;
 
 use super::cluster::ClusterHandle;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
+/// Where the lake's tables are, and what knows them.
+pub struct Warehouse {
+    pub catalog: Arc<Catalog>,
+    /// Lists the files of tables.
+    pub files: Arc<dyn FileListing>,
+}
+
 /// The catalog of this broker, over the warehouse the settings name.
-pub fn open(cluster: ClusterHandle, clock: Clock, settings: &Settings) -> Arc<Catalog> {
+pub fn open(cluster: ClusterHandle, clock: Clock, settings: &Settings) -> Warehouse {
     let root = warehouse(settings);
     let location = format!("file://{}", root.display());
     let io = LocalFiles::file_io(&root);
     let env = Arc::new(BrokerEnv { clock });
-    Arc::new(Catalog::new(
-        Arc::new(ClusterPointers { cluster }),
-        io,
-        &location,
-        env,
-    ))
+    let pointers = Arc::new(ClusterPointers { cluster });
+    Warehouse {
+        catalog: Arc::new(Catalog::new(pointers, io, &location, env)),
+        files: Arc::new(LocalFiles::new(&root)),
+    }
 }
 
 /// The directory of the lake's tables, absolute. It is made when the first table is.

@@ -20,7 +20,9 @@ pub async fn handle(ctx: &Context, request: DescribeUserScramCredentialsRequest)
         *asked.entry(&user.name).or_default() += 1;
     }
     let mut seen = HashMap::new();
-    let once = users.iter().filter(|user| seen.insert(&user.name, ()).is_none());
+    let once = users
+        .iter()
+        .filter(|user| seen.insert(&user.name, ()).is_none());
     let results = once.map(|user| result(&user.name, asked[&user.name] > 1));
     let results = results.collect();
     ctx.answer(&DescribeUserScramCredentialsResponse::default().with_results(results))
@@ -31,7 +33,9 @@ fn result(user: &StrBytes, is_twice: bool) -> DescribeUserScramCredentialsResult
     let (code, message) = match is_twice {
         true => (
             ErrorCode::DuplicateResource,
-            format!("Cannot describe SCRAM credentials for the same user twice in a single request: {user}"),
+            format!(
+                "Cannot describe SCRAM credentials for the same user twice in a single request: {user}"
+            ),
         ),
         false => (
             ErrorCode::ResourceNotFound,

@@ -1,7 +1,7 @@
 //! Cuts that readers asked to keep in place for a while. Pure.
 //!
-//! A lease holds the log from its cut on (within the topic's retention budget); snapshots need no
-//! holding, since nothing here removes them yet. Leases live in memory: a restart ends them all, and
+//! A lease holds the log from its cut on (within the topic's retention budget), and its snapshot from
+//! being thinned. Leases live in memory: a restart ends them all, and
 //! their holders start again with a new cut.
 
 use std::collections::{BTreeMap, HashMap};
@@ -63,6 +63,11 @@ impl Leases {
 
     pub fn expire(&mut self, now_ms: i64) {
         self.held.retain(|_, lease| lease.until_ms > now_ms);
+    }
+
+    /// The snapshots that leases read.
+    pub fn snapshots(&self) -> impl Iterator<Item = i64> {
+        self.held.values().filter_map(|lease| lease.cut.snapshot_id)
     }
 
     /// The lowest offset of `partition` that a lease holds.

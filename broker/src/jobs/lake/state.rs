@@ -4,7 +4,7 @@
 //! and of what leases hold. Both change under one lock, so a lease is never granted on a cut that
 //! retention was just told to forget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -136,6 +136,13 @@ impl TopicLake {
 
     pub fn mark(&self) -> Option<TierMark> {
         self.state.lock().mark.clone()
+    }
+
+    /// Snapshots that somebody may come back to.
+    pub(super) fn pinned(&self) -> BTreeSet<i64> {
+        let state = self.state.lock();
+        let of_mark = state.mark.as_ref().and_then(|mark| mark.snapshot_id);
+        state.leases.snapshots().chain(of_mark).collect()
     }
 
     pub(super) fn set_standing(&self, standing: Standing) {

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::source::{Asked, LogRows};
 use super::state::{Standing, TopicLake};
+use super::upkeep::Upkeep;
 use super::{Shared, table_of};
 use crate::jobs::rows::format::{BadFormat, Format};
 
@@ -71,6 +72,7 @@ struct Open {
     tierer: Tierer,
     format: Arc<Format>,
     table: TableIdent,
+    upkeep: Upkeep,
 }
 
 /// The task of one topic.
@@ -128,6 +130,7 @@ impl Mover {
             Standing::Stopped(_) => asked || now_ms >= self.retry_at_ms,
         };
         if !due {
+            self.maintain(topic, now_ms).await;
             return rest;
         }
         let outcome = AssertUnwindSafe(self.work(topic, &settings)).catch_unwind();
@@ -135,10 +138,27 @@ impl Mover {
             Ok(()) => {
                 self.failures = 0;
                 self.lake.set_standing(Standing::Active);
+                self.maintain(topic, now_ms).await;
             }
             Err(stopped) => self.stopped(topic, target_ms, &stopped),
         }
         rest
+    }
+
+    /// Keeps the table in shape, a step at a time. What goes wrong holds nobody up.
+    async fn maintain(&mut self, topic: &Topic, now_ms: i64) {
+        let Some(open) = self.open.as_mut().filter(|open| open.upkeep.is_due(now_ms)) else {
+            return;
+        };
+        let pinned = self.lake.pinned();
+        // Never closed; bounds the memory of encoders.
+        let _permit = self.shared.passes.acquire().await.ok();
+        let step = AssertUnwindSafe(open.upkeep.step(topic, now_ms, &pinned)).catch_unwind();
+        if step.await.unwrap_or(false)
+            && let Ok(TierState::Active(mark)) = open.tierer.state().await
+        {
+            self.lake.set_mark(mark);
+        }
     }
 
     fn stopped(&mut self, topic: &Topic, target_ms: i64, stopped: &Stopped) {
@@ -340,6 +360,7 @@ impl Mover {
             ..PassLimits::default()
         };
         let env = Arc::clone(&self.shared.env);
+        let upkeep = Upkeep::new(&self.shared, table.clone(), identity);
         let opening = Tierer::open(port, env, table.clone(), identity, &layout, limits);
         let tierer = Box::pin(opening).await?;
         match tierer.state().await? {
@@ -358,6 +379,7 @@ impl Mover {
             tierer,
             format,
             table,
+            upkeep,
         })
     }
 }
