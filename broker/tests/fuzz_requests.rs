@@ -15,6 +15,7 @@ use support::data::batch;
 use support::fuzz::{Dice, body, body_of, seeds};
 use support::{PATIENCE, TestBroker};
 use tidelog::api::{APIS, Api};
+use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
@@ -62,6 +63,7 @@ fn ours() -> BTreeMap<i16, &'static [Field]> {
         fields_of::<LookupRequest>(),
         fields_of::<UnionReadOffsetsRequest>(),
         fields_of::<DescribeTableRequest>(),
+        fields_of::<AlterTableRequest>(),
         fields_of::<TierStatusRequest>(),
         fields_of::<ImportRecordsRequest>(),
     ])

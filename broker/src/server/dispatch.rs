@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tidelog_protocol_ext::{WireError, api_key, header};
+use tracing::trace;
 
 use super::connection::Connection;
 use crate::api::cluster::api_versions;
@@ -65,6 +66,8 @@ impl Call {
 
     /// Runs the handler and measures the time until its reply is made.
     pub async fn run(self) -> Outcome {
+        let (api, version) = (self.api.name, self.ctx.version());
+        trace!(target: "tidelog::request", api, version, client = self.ctx.client_id.as_deref());
         let started = Instant::now();
         let broker = Arc::clone(&self.ctx.broker);
         let key = self.api.key;
