@@ -32,6 +32,7 @@ impl Broker {
         loader.set("listeners=127.0.0.1:0").unwrap();
         loader.set("tidelog.admin.listen=127.0.0.1:0").unwrap();
         loader.set("tidelog.catalog.listen=off").unwrap();
+        loader.set("tidelog.registry.listen=off").unwrap();
         set.iter().for_each(|text| loader.set(text).unwrap());
         let (settings, _) = loader.finish().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -153,7 +153,7 @@ mod tests {
             },
             Alteration::Add {
                 within: None,
-                field: Field::draft("price", Kind::Bool, true),
+                field: Field::draft("paid", Kind::Bool, true),
                 place: Place::First,
             },
         ];

@@ -1,5 +1,6 @@
 //! A broker process on a data folder of its own and a port it keeps over restarts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -93,6 +94,8 @@ pub struct Broker {
     data: PathBuf,
     settings: Vec<String>,
     home: TempDir,
+    /// What is logged, where it is not left to the environment.
+    log_filter: Option<&'static str>,
     process: Option<Child>,
 }
 
@@ -154,10 +157,45 @@ impl Broker {
             data,
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             home,
+            log_filter: None,
             process: None,
         };
         broker.restart()?;
         Ok(broker)
+    }
+
+    /// Ours, noting every request in its log: see [`requests`](Self::requests).
+    pub fn start_noting() -> Result<Self> {
+        let home = home()?;
+        let mut broker = Self {
+            program: Program::Tidelog(tidelog()?),
+            ports: Ports::free()?,
+            data: home.path().join("data"),
+            settings: Vec::new(),
+            home,
+            log_filter: Some("info,tidelog::request=trace"),
+            process: None,
+        };
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// The APIs that were asked for so far, each with its versions, of a broker that notes them.
+    pub fn requests(&self) -> Result<BTreeMap<String, BTreeSet<i16>>> {
+        let mut requests: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for line in std::fs::read_to_string(self.log_path())?.lines() {
+            let Some((_, fields)) = line.split_once("tidelog::request: ") else {
+                continue;
+            };
+            let of = |name| {
+                let value = fields.split(' ').find_map(|field| field.strip_prefix(name));
+                value.map(|value| value.trim_matches('"').to_owned())
+            };
+            if let (Some(api), Some(version)) = (of("api="), of("version=")) {
+                requests.entry(api).or_default().insert(version.parse()?);
+            }
+        }
+        Ok(requests)
     }
 
     /// `HOST:PORT`, the same for the life of this value.
@@ -197,6 +235,7 @@ impl Broker {
         let mut process = self
             .program
             .command(&self.data, &self.ports, &self.settings)
+            .envs(self.log_filter.map(|filter| ("RUST_LOG", filter)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -7,11 +7,13 @@
 //! trusted only because the same programs pass against Apache Kafka: `TIDELOG_COMPAT_BROKER=kafka`
 //! runs every story against that instead.
 //!
+//! [`card`] tells which client asked for which API in which version, and what came of it.
 //! [`differential`] asks what no client would, and compares with what Apache Kafka answered.
 //!
 //! Nothing is skipped silently: a missing toolchain fails the test that needs it.
 
 pub mod broker;
+pub mod card;
 pub mod differential;
 pub mod foreign;
 pub mod history;

@@ -6,14 +6,14 @@
 //! disk of its own, so it takes root and loop devices; without them the story says so and is not told.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tidelog_client::Client;
+use tidelog_client::{Client, ErrorCode};
 use tidelog_compat_tests::broker::Broker;
 use tidelog_compat_tests::foreign::{LAKE, Ledger};
 use tidelog_compat_tests::power::{self, Disk};
@@ -112,12 +112,20 @@ async fn compare(address: &str) -> Result<()> {
     ensure!(!newest.is_empty(), "the log is empty");
 
     let keys: Vec<_> = (0..KEYS).map(|n| n.to_string().into_bytes()).collect();
-    let lookup = table.lookup(keys.clone()).columns(["value"]);
-    let found = lookup
-        .reflecting([(0, end)])
-        .max_wait(PATIENCE)
-        .send()
-        .await?;
+    let started = Instant::now();
+    let found = loop {
+        let lookup = table.lookup(keys.clone()).columns(["value"]);
+        let lookup = lookup.reflecting([(0, end)]).max_wait(PATIENCE);
+        let found = lookup.send().await?;
+        // An index that is being made anew says so; whoever asks comes again.
+        let faults = found.keys.iter().filter_map(|key| key.as_ref().err());
+        let is_loading = |code: ErrorCode| code == ErrorCode::CoordinatorLoadInProgress;
+        let mut codes = faults.filter_map(|fault| fault.error_code());
+        if !codes.any(is_loading) || started.elapsed() > PATIENCE {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     let values = found.rows.column(0).as_binary::<i32>();
     for (key, answer) in keys.iter().zip(&found.keys) {
         let answer = answer.as_ref().map_err(Clone::clone)?;

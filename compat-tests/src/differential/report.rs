@@ -1,4 +1,4 @@
-//! `compat-tests/REPORT.md`: API × version × result.
+//! `compat-tests/REPORT.md`: API × version × result, and clients.
 
 use std::fmt::Write as _;
 
@@ -46,8 +46,13 @@ pub fn markdown(messages: &Messages, verdict: &Verdict, allowed: &Allowed) -> St
     rows(&mut text, allowed.wanted());
     text.push_str("\n## Known defects (✗)\n\n| Scripts | Where | What |\n|---|---|---|\n");
     rows(&mut text, allowed.defects());
+    text.push('\n');
+    text.push_str(CLIENTS);
     text
 }
+
+/// What clients did, made by `tests/report_card.rs`.
+const CLIENTS: &str = include_str!("../../clients.md");
 
 fn rows(text: &mut String, rules: impl Iterator<Item = [String; 3]>) {
     for [scripts, place, reason] in rules {
