@@ -5,15 +5,12 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use support::data::batch;
-use support::table::{columnar, decode};
+use support::table::{columnar, decode, longs, rows};
 use support::{Client, TestBroker};
 use tidelog_predicate::parse;
-use tidelog_protocol_ext::ext::columnar_fetch::{ColumnarFetchRequest, Run};
+use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
 use uuid::Uuid;
 
 const SCHEMA: &str = r#"{"fields":[
@@ -51,18 +48,6 @@ fn filtered(topic: Uuid, offset: i64, filter: &str) -> ColumnarFetchRequest {
     let bytes = predicate.encode().expect("a small one");
     request.topics[0].filter = Some(Bytes::from(bytes));
     request
-}
-
-fn longs(batches: &[RecordBatch], column: &str) -> Vec<i64> {
-    let columns = batches.iter().flat_map(|batch| {
-        let column = batch.column_by_name(column).expect("projected");
-        column.as_primitive::<Int64Type>().values().to_vec()
-    });
-    columns.collect()
-}
-
-fn rows(runs: &[Run]) -> i64 {
-    runs.iter().map(|run| i64::from(run.row_count)).sum()
 }
 
 /// The ids of what matches from `offset` up to `end`, by the broker and by hand.

@@ -5,18 +5,16 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::types::Float64Type;
 use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use support::data::batch;
 use support::group::text;
-use support::table::{columnar, decode};
+use support::table::{columnar, decode, longs, rows};
 use support::{Client, TestBroker};
-use tidelog_protocol_ext::ext::columnar_fetch::Run;
 
 const SCHEMA: &str = r#"{"fields":[
     {"name":"id","type":"long","nullable":false},
@@ -42,18 +40,6 @@ async fn produce(client: &mut Client, topic: &str, ids: std::ops::Range<i64>) {
         let answer = client.produce(topic, 0, batch(&some)).await;
         assert_eq!(answer.error_code, 0, "{answer:?}");
     }
-}
-
-fn longs(batches: &[RecordBatch], column: &str) -> Vec<i64> {
-    let columns = batches.iter().flat_map(|batch| {
-        let column = batch.column_by_name(column).expect("projected");
-        column.as_primitive::<Int64Type>().values().to_vec()
-    });
-    columns.collect()
-}
-
-fn rows(runs: &[Run]) -> i64 {
-    runs.iter().map(|run| i64::from(run.row_count)).sum()
 }
 
 #[tokio::test]

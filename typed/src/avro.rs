@@ -29,7 +29,6 @@ mod parse;
 mod plan;
 mod schema;
 mod text;
-mod tree;
 
 use std::sync::Arc;
 

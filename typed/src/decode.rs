@@ -10,7 +10,7 @@ use tidelog_records::{BatchHeader, Headers, Record, Records, RecordsError};
 use crate::column::{Column, Data, Full, Group};
 use crate::json::Reason;
 use crate::schema::Field;
-use crate::writers::{Found, VALUE_SCHEMA_HEADER};
+use crate::writers::{Found, schema_header};
 use crate::{RowSchema, WrittenBy, system};
 
 /// Offsets `first..end`.
@@ -312,15 +312,6 @@ impl RowSchema {
     fn value_fields(&self) -> &[Field] {
         &self.fields()[system::COUNT..]
     }
-}
-
-/// The header that names the value's schema; the last one counts, as for Kafka's clients.
-fn schema_header<'r>(record: &Record<'r>) -> Option<&'r [u8]> {
-    let named = record
-        .headers
-        .clone()
-        .filter(|(key, _)| *key == VALUE_SCHEMA_HEADER.as_bytes());
-    named.last().and_then(|(_, value)| value)
 }
 
 fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {

@@ -16,7 +16,6 @@ mod columns;
 mod compat;
 mod document;
 mod keywords;
-mod tree;
 
 pub use columns::{AsText, Writer};
 pub use compat::{backward, canonical};

@@ -29,6 +29,7 @@ pub mod evolve;
 pub mod infer;
 mod json;
 pub mod json_schema;
+mod json_tree;
 pub mod protobuf;
 mod row_schema;
 mod scalar;

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tidelog_records::Record;
 
 use crate::column::Group;
 use crate::protobuf::{self, parse_message_indexes};
@@ -232,12 +233,19 @@ impl Plan {
     }
 }
 
-/// The schema that a value, or the value of its [`VALUE_SCHEMA_HEADER`], names; and the message indexes
-/// that follow, if these bytes can be some.
-pub fn written_by(header: Option<&[u8]>, value: &[u8]) -> Option<(SchemaRef, Option<Vec<i32>>)> {
-    let named = named(header, value)?;
+/// The schema that a record's value, or its [`VALUE_SCHEMA_HEADER`], names; and the message indexes that
+/// follow, if these bytes can be some.
+pub fn written_by(record: &Record<'_>) -> Option<(SchemaRef, Option<Vec<i32>>)> {
+    let named = named(schema_header(record), record.value?)?;
     let indexes = parse_message_indexes(named.rest).ok();
     Some((named.schema, indexes.map(|(indexes, _)| indexes)))
+}
+
+/// The value of [`VALUE_SCHEMA_HEADER`]; the last one counts, as for Kafka's clients.
+pub(crate) fn schema_header<'r>(record: &Record<'r>) -> Option<&'r [u8]> {
+    let is_named = |(key, _): &(&[u8], _)| *key == VALUE_SCHEMA_HEADER.as_bytes();
+    let named = record.headers.clone().filter(is_named);
+    named.last().and_then(|(_, value)| value)
 }
 
 /// A schema as a value names it.

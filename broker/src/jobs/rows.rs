@@ -14,6 +14,7 @@ pub mod builder;
 pub mod format;
 pub mod live;
 mod reading;
+mod sample;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,6 +100,12 @@ impl Rows {
         Ok(formats)
     }
 
+    /// The same of a topic that is known by its id alone; `None` if it is gone.
+    pub fn formats_in(&self, view: &View, topic: Uuid) -> Option<Result<Arc<Formats>, BadFormat>> {
+        let topic = view.image.topic_by_id(topic)?;
+        Some(self.formats(topic, &view.topic_settings(topic).table))
+    }
+
     /// How records of a topic become rows now.
     ///
     /// # Errors
@@ -173,20 +180,21 @@ impl Rows {
         if settings.table.key.is_keyed() {
             return Vec::new();
         }
-        let formats = match self.formats(topic, &settings.table) {
-            Ok(formats) if formats.is_table() => formats,
+        match self.formats(topic, &settings.table) {
+            Ok(formats) if formats.is_table() => {}
             Ok(_) => return Vec::new(),
             Err(error) => {
                 error!(topic = topic.name, %error, "the topic has no rows");
                 return Vec::new();
             }
-        };
+        }
         let mut new = Vec::new();
         for index in 0..topic.partitions {
-            if let Some(live) = self.live(topic.id, index) {
-                live.set_formats(Arc::clone(&formats));
-            } else if let Some(partition) = broker.log().partition(topic.id, index) {
-                let live = Arc::new(LiveRows::new(partition, Arc::clone(&formats)));
+            if self.live(topic.id, index).is_some() {
+                continue;
+            }
+            if let Some(partition) = broker.log().partition(topic.id, index) {
+                let live = Arc::new(LiveRows::new(partition));
                 let key = (topic.id, index);
                 self.live.write().insert(key, Arc::clone(&live));
                 new.push(live);

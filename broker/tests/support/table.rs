@@ -4,6 +4,8 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -143,6 +145,20 @@ pub fn decode(table: &Table, columns: Option<&[&str]>, runs: &[Run]) -> Vec<Reco
         batches
     });
     batches.collect()
+}
+
+/// The values of a column of 64-bit integers.
+pub fn longs(batches: &[RecordBatch], column: &str) -> Vec<i64> {
+    let columns = batches.iter().flat_map(|batch| {
+        let column = batch.column_by_name(column).expect("projected");
+        column.as_primitive::<Int64Type>().values().to_vec()
+    });
+    columns.collect()
+}
+
+/// How many rows runs have.
+pub fn rows(runs: &[Run]) -> i64 {
+    runs.iter().map(|run| i64::from(run.row_count)).sum()
 }
 
 /// A schema message with only some of its top-level columns.

@@ -10,7 +10,7 @@ use super::params::Params;
 use super::subjects::LIST_MAX;
 use super::{Answer, Shared, body, text};
 use crate::subject::prefix;
-use crate::{Format, Found, Held, Refusal, Registry, SchemaId, Stored, Version, subject};
+use crate::{Format, Found, Held, Refusal, Registry, SchemaId, Service, Stored, Version, subject};
 
 /// Schemas in one answer at most, as Confluent's registry has it; more come by `offset`.
 const SCHEMAS_MAX: usize = 1000;
@@ -57,13 +57,11 @@ pub async fn by_id(
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Response, Refusal> {
-    let Some(id) = number(&id) else {
+    let image = service.image();
+    let Some(stored) = stored(&image, &id)? else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    let image = service.image();
-    let stored = image.schema(id).ok_or(Refusal::IdNotFound(id))?;
-    let form = params.text("format").to_owned();
-    let written = service.formatted(stored.schema.clone(), form).await?;
+    let written = written(&service, stored, &params).await?;
     let mut answer = body::schema(&stored.schema, &stored.guid, &written);
     if let Some((name, version)) = asked_use(stored, params.text("subject"))? {
         answer["subject"] = json!(name);
@@ -80,14 +78,26 @@ pub async fn text_by_id(
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Response, Refusal> {
-    let Some(id) = number(&id) else {
+    let image = service.image();
+    let Some(stored) = stored(&image, &id)? else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    let image = service.image();
+    Ok(text(written(&service, stored, &params).await?))
+}
+
+/// What the id in a path stands for; `None` if it is no number.
+fn stored<'a>(image: &'a Registry, id: &str) -> Result<Option<&'a Stored>, Refusal> {
+    let Some(id) = number(id) else {
+        return Ok(None);
+    };
     let stored = image.schema(id).ok_or(Refusal::IdNotFound(id))?;
+    Ok(Some(stored))
+}
+
+/// The schema in the form that was asked for.
+async fn written(service: &Service, stored: &Stored, params: &Params) -> Result<String, Refusal> {
     let form = params.text("format").to_owned();
-    let written = service.formatted(stored.schema.clone(), form).await?;
-    Ok(text(written))
+    service.formatted(stored.schema.clone(), form).await
 }
 
 pub async fn subjects_of(
@@ -120,8 +130,7 @@ pub async fn by_guid(State(service): Shared, Path(guid): Path<String>, params: P
     let image = service.image();
     let found = image.by_guid(&guid);
     let (_, stored) = found.ok_or_else(|| Refusal::GuidNotFound(guid.clone()))?;
-    let form = params.text("format").to_owned();
-    let written = service.formatted(stored.schema.clone(), form).await?;
+    let written = written(&service, stored, &params).await?;
     Ok(Json(body::schema(&stored.schema, &stored.guid, &written)))
 }
 

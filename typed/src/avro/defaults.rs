@@ -3,7 +3,7 @@
 
 use super::BadSchema;
 use super::schema::{Form, Schema, TypeId};
-use super::tree::{Tree, member};
+use crate::json_tree::{Tree, member};
 
 /// Most comparisons of a value and a type. A union is tried branch by branch, so a schema made for
 /// it could take for ever.

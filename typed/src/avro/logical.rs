@@ -2,7 +2,7 @@
 //! make sense. Anything else is ignored, as the specification asks.
 
 use super::schema::{Form, Logical};
-use super::tree::{Member, Tree, member};
+use crate::json_tree::{Member, Tree, member};
 
 /// Most digits a column can have.
 const DIGITS_MAX: u32 = 38;

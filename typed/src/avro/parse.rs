@@ -12,7 +12,7 @@ use super::logical;
 use super::schema::{
     Enum, Fixed, Form, FullName, Named, Order, Record, RecordField, Schema, Type, TypeId, is_name,
 };
-use super::tree::{Member, Tree, member};
+use crate::json_tree::{Member, Tree, Twice, member};
 
 /// Deepest nesting of types in the text, references they lead to included.
 const DEPTH_MAX: usize = 128;
@@ -77,7 +77,7 @@ impl Parser<'_> {
     }
 
     fn read_text(&mut self, text: &str, place: &Place<'_>) -> Result<TypeId, BadSchema> {
-        let tree = Tree::parse(text).map_err(|error| BadSchema::NotJson {
+        let tree = Tree::parse(text, Twice::Refused).map_err(|error| BadSchema::NotJson {
             at: place.to_string(),
             what: error.to_string(),
         })?;

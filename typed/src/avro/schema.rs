@@ -1,7 +1,7 @@
 //! An Avro schema that was read: types in one arena, by index, so that types may refer to each
 //! other in circles.
 
-use super::tree::{Member, Tree};
+use crate::json_tree::{Member, Tree};
 
 /// A schema of an Avro value. Every [`TypeId`] in it is one of its own.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::schema::{Form, FullName, Named, Order, RecordField, Schema, TypeId};
-use super::tree::{Member, Tree, quoted};
+use crate::json_tree::{Member, Tree, quoted};
 
 /// How much of what the author wrote is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,8 @@ mod object;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::document::{Document, Form, Node, NodeId};
+use super::document::{Document, Form, Node, NodeId, parse};
 use super::keywords::{Number, Rest, Text};
-use super::tree::Tree;
 use super::{BadSchema, Source};
 
 /// Most pairs of subschemas one comparison looks at.
@@ -32,7 +31,7 @@ const REASONS_MAX: usize = 100;
 /// [`BadSchema`] if it, or a schema it refers to, is none.
 pub fn canonical(source: &Source<'_>) -> Result<String, BadSchema> {
     Document::parse(source)?;
-    Ok(Tree::parse(source.text)?.canonical())
+    Ok(parse(source.text)?.sorted().to_string())
 }
 
 /// Why values of `writer` may not be values of `reader`; empty if all are. At most a hundred reasons,

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::keywords::{self, Array, Number, Object, Text};
-use super::tree::Tree;
 use super::{BadSchema, Source};
+use crate::json_tree::{Tree, Twice};
 use crate::schema::TableSchema;
 
 /// Most nodes of a schema with its references.
@@ -18,6 +18,11 @@ const NODES_MAX: usize = 20_000;
 const REFERENCES_MAX: usize = 64;
 
 pub(super) type NodeId = usize;
+
+/// One text, nested at most 128 deep, which the parser sees to.
+pub(super) fn parse(text: &str) -> Result<Tree, BadSchema> {
+    Tree::parse(text, Twice::LastCounts).map_err(|error| BadSchema::NotJson(error.to_string()))
+}
 
 #[derive(Debug)]
 pub(super) struct Document {
@@ -71,9 +76,9 @@ impl Document {
         if bytes > TableSchema::TEXT_BYTES_MAX {
             return Err(BadSchema::TooLong { bytes });
         }
-        let mut files = vec![(String::new(), Tree::parse(source.text)?)];
+        let mut files = vec![(String::new(), parse(source.text)?)];
         for (name, text) in source.references {
-            files.push((name.clone(), Tree::parse(text)?));
+            files.push((name.clone(), parse(text)?));
         }
         let mut builder = Builder {
             files: &files,
@@ -173,7 +178,7 @@ impl Builder<'_> {
             _ => return Err(at.invalid("a schema is an object or a boolean")),
         }
         let form = if let Some(reference) = tree.get("$ref") {
-            let reference = reference.text();
+            let reference = reference.as_text();
             let reference = reference.ok_or_else(|| at.invalid("$ref must be a text"))?;
             Form::Reference(self.resolve(reference, file, at)?)
         } else {
@@ -187,7 +192,7 @@ impl Builder<'_> {
                 }
             }
         };
-        let connect = tree.get("connect.type").and_then(Tree::text);
+        let connect = tree.get("connect.type").and_then(Tree::as_text);
         Ok(Node {
             form,
             has_default: tree.get("default").is_some(),
@@ -219,7 +224,7 @@ impl Builder<'_> {
             return Some(from);
         }
         let id = |tree: &Tree| {
-            let id = tree.get("$id").or_else(|| tree.get("id"))?.text()?;
+            let id = tree.get("$id").or_else(|| tree.get("id"))?.as_text()?;
             Some(id.trim_end_matches('#').to_owned())
         };
         let ids: Vec<_> = self.files.iter().map(|(_, tree)| id(tree)).collect();
@@ -237,7 +242,7 @@ impl Builder<'_> {
 /// The pointer of the subschema with this `$anchor`, or `$id` of that fragment.
 fn anchor(tree: &Tree, name: &str, at: &At<'_>) -> Option<String> {
     let is = |keyword: &str, prefix: &str| {
-        let own = tree.get(keyword).and_then(Tree::text);
+        let own = tree.get(keyword).and_then(Tree::as_text);
         own.and_then(|own| own.strip_prefix(prefix)) == Some(name)
     };
     if is("$anchor", "") || is("$id", "#") || is("id", "#") {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::BadSchema;
 use super::document::{At, Builder, Criterion, Form, NodeId};
-use super::tree::Tree;
+use crate::json_tree::Tree;
 
 #[derive(Debug, Default)]
 pub(super) struct Text {
@@ -109,12 +109,17 @@ pub(super) fn forms(
     };
     let mut forms = Vec::new();
     if let Some(values) = tree.get("enum") {
-        let values = values.items();
+        let values = values.as_array();
         let values = values.ok_or_else(|| at.invalid("enum must be an array"))?;
-        forms.push(Form::Enum(values.iter().map(Tree::canonical).collect()));
+        forms.push(Form::Enum(
+            values
+                .iter()
+                .map(|value| value.sorted().to_string())
+                .collect(),
+        ));
     }
     if let Some(value) = tree.get("const") {
-        forms.push(Form::Const(value.canonical()));
+        forms.push(Form::Const(value.sorted().to_string()));
     }
     for (keyword, criterion) in [
         ("allOf", Criterion::All),
@@ -137,7 +142,7 @@ pub(super) fn forms(
         Some(Tree::Array(names)) => {
             let mut parts = Vec::new();
             for name in names {
-                let name = name.text();
+                let name = name.as_text();
                 let name = name.ok_or_else(|| at.invalid("type must name types"))?;
                 let form = of.typed(name)?;
                 parts.push(of.builder.form(form)?);
@@ -189,7 +194,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn about_text(&self) -> Result<Text, BadSchema> {
-        let text = |keyword| self.tree.get(keyword).and_then(Tree::text);
+        let text = |keyword| self.tree.get(keyword).and_then(Tree::as_text);
         Ok(Text {
             max_length: self.limit("maxLength")?,
             min_length: self.limit("minLength")?,
@@ -258,9 +263,9 @@ impl Reader<'_, '_, '_> {
         };
         for keyword in ["dependencies", "dependentRequired"] {
             let at = self.at.below(keyword);
-            let dependencies = self.tree.get(keyword).and_then(Tree::members);
+            let dependencies = self.tree.get(keyword).and_then(Tree::as_object);
             for (name, needs) in dependencies.unwrap_or_default() {
-                if needs.items().is_some() {
+                if needs.as_array().is_some() {
                     let needs = names(Some(needs));
                     object.dependent_names.push((name.clone(), needs));
                 } else {
@@ -292,7 +297,7 @@ impl Reader<'_, '_, '_> {
     /// The parts of a combination; what stands there twice counts once.
     fn parts(&mut self, keyword: &str) -> Result<Vec<NodeId>, BadSchema> {
         let mut seen = BTreeSet::new();
-        self.list(keyword, |item| seen.insert(item.canonical()))
+        self.list(keyword, |item| seen.insert(item.sorted().to_string()))
     }
 
     fn list(
@@ -301,7 +306,7 @@ impl Reader<'_, '_, '_> {
         mut keep: impl FnMut(&Tree) -> bool,
     ) -> Result<Vec<NodeId>, BadSchema> {
         let at = self.at.below(keyword);
-        let items = self.tree.get(keyword).and_then(Tree::items);
+        let items = self.tree.get(keyword).and_then(Tree::as_array);
         let items = items.ok_or_else(|| at.invalid("must be an array of schemas"))?;
         items
             .iter()
@@ -320,7 +325,7 @@ impl Reader<'_, '_, '_> {
         let Some(tree) = self.tree.get(keyword) else {
             return Ok(Vec::new());
         };
-        let members = tree.members();
+        let members = tree.as_object();
         let members = members.ok_or_else(|| at.invalid("must be an object of schemas"))?;
         let mut map: Vec<(String, NodeId)> = Vec::with_capacity(members.len());
         let mut places = std::collections::HashMap::new();
@@ -340,7 +345,7 @@ impl Reader<'_, '_, '_> {
     fn limit(&self, keyword: &str) -> Result<Option<f64>, BadSchema> {
         match self.tree.get(keyword) {
             None => Ok(None),
-            Some(Tree::Number(_)) => Ok(self.tree.get(keyword).and_then(Tree::number)),
+            Some(Tree::Number(_)) => Ok(self.tree.get(keyword).and_then(Tree::as_f64)),
             Some(_) => Err(self.at.below(keyword).invalid("must be a number")),
         }
     }
@@ -348,7 +353,7 @@ impl Reader<'_, '_, '_> {
 
 /// The texts of an array; draft 3's and OpenAPI's `required: true` names none.
 fn names(tree: Option<&Tree>) -> BTreeSet<String> {
-    let items = tree.and_then(Tree::items).unwrap_or_default();
-    let names = items.iter().filter_map(Tree::text);
+    let items = tree.and_then(Tree::as_array).unwrap_or_default();
+    let names = items.iter().filter_map(Tree::as_text);
     names.map(str::to_owned).collect()
 }

@@ -60,6 +60,14 @@ impl TopicKey {
         Self::Name(StrBytes::from_string(name.to_owned()))
     }
 
+    /// By id, unless that is the nil id; else by name, if there is one.
+    pub fn of(id: Uuid, name: Option<&StrBytes>) -> Option<Self> {
+        match id.is_nil() {
+            false => Some(Self::Id(id)),
+            true => name.map(|name| Self::by_name(name)),
+        }
+    }
+
     /// # Errors
     /// The image has no such topic.
     pub fn find<'a>(&self, image: &'a Image) -> Result<&'a Arc<Topic>, PartitionError> {

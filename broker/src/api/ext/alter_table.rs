@@ -101,13 +101,10 @@ async fn change(ctx: &Context, request: AlterTableRequest) -> Result<i32, AlterT
     }
     // One look at the schema and its change at a time.
     let _turn = ctx.broker.rows().settings_turn().await;
-    let command = {
+    let (next, command) = {
         let view = ctx.broker.cluster().view();
-        let key = match &request.name {
-            _ if !request.topic_id.is_nil() => TopicKey::Id(request.topic_id),
-            Some(name) => TopicKey::by_name(name),
-            None => return Err(AlterTableError::Unnamed),
-        };
+        let key = TopicKey::of(request.topic_id, request.name.as_ref());
+        let key = key.ok_or(AlterTableError::Unnamed)?;
         let topic = key.find(&view.image)?;
         check_no_view(&view.image, topic)?;
         let settings = view.topic_settings(topic);
@@ -115,7 +112,6 @@ async fn change(ctx: &Context, request: AlterTableRequest) -> Result<i32, AlterT
         let format = ctx.broker.rows().format(topic, &settings.table)?;
         plan(topic, &format, &request)?
     };
-    let (next, command) = command;
     if request.validate_only {
         return Ok(next);
     }

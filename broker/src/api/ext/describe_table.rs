@@ -51,11 +51,8 @@ pub async fn handle(ctx: &Context, request: DescribeTableRequest) -> Outcome {
 }
 
 fn describe(ctx: &Context, view: &View, wanted: &TableName) -> Result<Table, DescribeError> {
-    let key = match &wanted.name {
-        _ if !wanted.topic_id.is_nil() => TopicKey::Id(wanted.topic_id),
-        Some(name) => TopicKey::by_name(name),
-        None => return Err(DescribeError::Unnamed),
-    };
+    let key = TopicKey::of(wanted.topic_id, wanted.name.as_ref());
+    let key = key.ok_or(DescribeError::Unnamed)?;
     let topic = key.find(&view.image)?;
     check_no_view(&view.image, topic)?;
     let settings = view.topic_settings(topic);

@@ -305,9 +305,8 @@ impl Mover {
     /// How the topic's records become rows at this moment.
     fn format(&self, topic: Uuid) -> Option<Arc<Format>> {
         let view = self.shared.cluster.view();
-        let topic = view.image.topic_by_id(topic)?;
-        let settings = view.topic_settings(topic);
-        self.shared.rows.format(topic, &settings.table).ok()
+        let formats = self.shared.rows.formats_in(&view, topic)?;
+        formats.ok()?.current().cloned()
     }
 
     /// Offsets went from the log before they came to the lake: by DeleteRecords, or by retention

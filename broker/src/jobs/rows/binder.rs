@@ -19,16 +19,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tidelog_coordinator::cluster::settings::{LatestSchema, TableMode};
 use tidelog_coordinator::cluster::{Command, Reply, RowsSchema, SchemaRefusal, Topic};
-use tidelog_records::{Records, RecordsError};
+use tidelog_records::Record;
 use tidelog_registry::SchemaId;
+use tidelog_storage::Partition;
 use tidelog_storage::ids::Offset;
-use tidelog_storage::{Partition, ReadEnd, ReadError};
 use tidelog_typed::evolve::merge;
 use tidelog_typed::infer::{InferOptions, Inference};
 use tidelog_typed::protobuf::MessageChoice;
-use tidelog_typed::{
-    Growth, Known, Plan, SchemaRef, TableSchema, VALUE_SCHEMA_HEADER, Wanted, WrittenBy, written_by,
-};
+use tidelog_typed::{Growth, Known, Plan, SchemaRef, TableSchema, Wanted, WrittenBy, written_by};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -36,19 +34,15 @@ use uuid::Uuid;
 use super::Rows;
 use super::format::{BadFormat, FIRST_SCHEMA_ID, Format, Formats, KEY_VALUE_SCHEMA_ID};
 use super::reading::{Reading, reading};
+use super::sample::{self, SampleError};
+use crate::api::data::compute::compute;
 use crate::log::Log;
 use crate::owners::cluster::ClusterHandle;
 use crate::owners::driver::DriverError;
 use crate::owners::registry::{LookupError, Registry, WriterSchema};
 
-/// Records that decide what an inferred table is.
-const SAMPLE_RECORDS: usize = 1_000;
-/// Time after which fewer decide, too.
+/// Time after which less than a whole sample decides what an inferred table is.
 const SAMPLE_AGE: Duration = Duration::from_secs(5);
-/// Bytes of batches one look at the log reads.
-const SAMPLE_BYTES: u64 = 4 << 20;
-/// Largest decompressed batch: what Produce admits.
-const BATCH_BYTES_MAX: usize = 128 << 20;
 /// How often the newest schema of a subject is looked for.
 const LATEST_AGE: Duration = Duration::from_secs(5);
 /// How long a schema that was not there, or did not fit, is not asked for again.
@@ -72,9 +66,7 @@ pub enum BindError {
     #[error(transparent)]
     Cluster(#[from] DriverError),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("a batch of the log: {0}")]
-    Batch(#[from] RecordsError),
+    Sample(#[from] SampleError),
 }
 
 /// See the module.
@@ -141,7 +133,7 @@ impl Binder {
             TableMode::Auto => bound.infer(&mut progress, first, true).await,
             TableMode::SchemaLatest(latest) => {
                 let schema = bound.latest(latest).await?;
-                bound.begin(&schema, latest_message(latest)).await
+                bound.begin(schema, latest_message(latest)).await
             }
             TableMode::SchemaIdPrefix => bound.begin_with_first_writer(first).await,
             // These have columns from the start.
@@ -174,16 +166,17 @@ impl Binder {
         }
     }
 
-    /// Looks, now and then, whether what was learned still holds.
+    /// Looks, now and then, whether what a registry taught still holds.
     ///
     /// # Errors
     /// [`BindError`]; what was learned is used meanwhile.
     pub async fn refresh(&self, rows: &Rows, partition: &Partition) -> Result<(), BindError> {
-        let turn = self.turn(partition);
-        let Ok(mut progress) = turn.try_lock() else {
+        let bound = self.bound(rows, partition)?;
+        let Some(bound) = bound.filter(|bound| bound.formats.mode().needs_registry()) else {
             return Ok(());
         };
-        let Some(bound) = self.bound(rows, partition)? else {
+        let turn = self.turn(partition);
+        let Ok(mut progress) = turn.try_lock() else {
             return Ok(());
         };
         let Some(format) = bound.formats.current() else {
@@ -256,15 +249,18 @@ impl Bound<'_> {
     ) -> Result<(), BindError> {
         let since = *progress.since.get_or_insert_with(Instant::now);
         let values = self.values(first).await?;
-        if values.len() < SAMPLE_RECORDS && since.elapsed() < SAMPLE_AGE {
+        if values.len() < sample::RECORDS && since.elapsed() < SAMPLE_AGE {
             return Ok(());
         }
-        let mut inference = Inference::new(InferOptions::default());
-        let mut objects = true;
-        for value in values.iter().flatten() {
-            objects &= inference.observe(value).is_ok();
-        }
-        let draft = inference.draft();
+        let (draft, objects) = compute(move || {
+            let mut inference = Inference::new(InferOptions::default());
+            let mut objects = true;
+            for value in values.iter().flatten() {
+                objects &= inference.observe(value).is_ok();
+            }
+            (inference.draft(), objects)
+        })
+        .await;
         let has_columns = objects && !draft.fields.is_empty();
         if or_key_value && !has_columns {
             return self.note(KEY_VALUE_SCHEMA_ID, None).await;
@@ -278,16 +274,19 @@ impl Bound<'_> {
 
     /// More columns, for the record at `offset` and those behind it.
     async fn grow_for(&self, format: &Format, offset: Offset) -> Result<(), BindError> {
-        let Some(table) = format.schema.values() else {
+        let Some(table) = format.schema.values().cloned() else {
             return Ok(());
         };
-        let mut inference = Inference::over(table, InferOptions::default());
-        for value in self.values(offset).await?.iter().flatten() {
-            // What is no object becomes no row, whatever the columns are.
-            let _ = inference.observe(value);
-        }
-        let grown = merge(table, &inference.draft());
-        let grown = grown.ok().filter(|grown| !grown.changes.is_empty());
+        let values = self.values(offset).await?;
+        let grown = compute(move || {
+            let mut inference = Inference::over(&table, InferOptions::default());
+            for value in values.iter().flatten() {
+                // What is no object becomes no row, whatever the columns are.
+                let _ = inference.observe(value);
+            }
+            merge(&table, &inference.draft())
+        });
+        let grown = grown.await.ok().filter(|grown| !grown.changes.is_empty());
         let noted = match &grown {
             Some(grown) => self.note(format.schema_id + 1, Some(&grown.schema)).await,
             None => Err(SchemaRefusal::TooMany.into()),
@@ -310,13 +309,10 @@ impl Bound<'_> {
 
     /// The first columns of a topic of registered schemas: those of its first record that names one.
     async fn begin_with_first_writer(&self, first: Offset) -> Result<(), BindError> {
-        for (header, value) in self.named_values(first).await? {
-            let Some((reference, indexes)) = written_by(header.as_deref(), &value) else {
-                continue;
-            };
+        for (reference, indexes) in self.sample(first, written_by).await? {
             if let Ok(schema) = self.schema(reference).await? {
                 return self
-                    .begin(&schema, indexes.map(MessageChoice::Indexes))
+                    .begin(schema, indexes.map(MessageChoice::Indexes))
                     .await;
             }
         }
@@ -325,10 +321,11 @@ impl Bound<'_> {
 
     async fn begin(
         &self,
-        schema: &WriterSchema,
+        schema: Arc<WriterSchema>,
         message: Option<MessageChoice>,
     ) -> Result<(), BindError> {
-        match reading(schema, message.or_else(first_message).as_ref(), None) {
+        let message = message.unwrap_or_default();
+        match compute(move || reading(&schema, Some(&message), None)).await {
             Reading::Grow(first) => self.note(FIRST_SCHEMA_ID, Some(&first)).await,
             Reading::Unusable(why) => Err(BindError::NoColumns(why)),
             // Without a table there is nothing to read into yet.
@@ -343,7 +340,8 @@ impl Bound<'_> {
         format: &Format,
         writer: WrittenBy,
     ) -> Result<(), BindError> {
-        let (Some(table), Some(writers)) = (format.schema.values(), format.schema.writers()) else {
+        let (values, writers) = (format.schema.values(), format.schema.writers());
+        let (Some(table), Some(writers)) = (values.cloned(), writers) else {
             return Ok(());
         };
         let known = match self.schema(writer.schema).await? {
@@ -351,7 +349,8 @@ impl Bound<'_> {
                 if writer.schema == SchemaRef::Latest {
                     progress.latest = Some((schema.id, Instant::now()));
                 }
-                reading(&schema, self.message(&writer).as_ref(), Some(table))
+                let message = self.message(&writer);
+                compute(move || reading(&schema, message.as_ref(), Some(&table))).await
             }
             Err(why) => Reading::Unusable(why),
         };
@@ -384,7 +383,7 @@ impl Bound<'_> {
     fn message(&self, writer: &WrittenBy) -> Option<MessageChoice> {
         match (writer.schema, self.formats.mode()) {
             (SchemaRef::Latest, TableMode::SchemaLatest(latest)) => {
-                latest_message(latest).or_else(first_message)
+                Some(latest_message(latest).unwrap_or_default())
             }
             _ if writer.message.is_empty() => None,
             _ => Some(MessageChoice::Indexes(writer.message.clone())),
@@ -452,57 +451,24 @@ impl Bound<'_> {
     }
 
     /// Values of the records from `first` on, up to a sample.
-    async fn values(&self, first: Offset) -> Result<Vec<Option<Bytes>>, BindError> {
+    async fn values(&self, first: Offset) -> Result<Vec<Option<Bytes>>, SampleError> {
         self.sample(first, |record| {
             Some(record.value.map(Bytes::copy_from_slice))
         })
         .await
     }
 
-    /// Values that are there, each with the header that may name its schema.
-    async fn named_values(&self, first: Offset) -> Result<Vec<(Option<Bytes>, Bytes)>, BindError> {
-        self.sample(first, |record| {
-            let value = Bytes::copy_from_slice(record.value?);
-            let is_named = |(key, _): &(&[u8], _)| *key == VALUE_SCHEMA_HEADER.as_bytes();
-            let header = record.headers.clone().filter(is_named).last();
-            let header = header.and_then(|(_, value)| value);
-            Some((header.map(Bytes::copy_from_slice), value))
-        })
-        .await
-    }
-
-    async fn sample<T>(
+    async fn sample<T: Send + 'static>(
         &self,
         first: Offset,
-        take: impl Fn(&tidelog_records::Record<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, BindError> {
-        let end = ReadEnd::StableEnd;
-        let plan = self
-            .partition
-            .plan_read_to(end, first, SAMPLE_BYTES, true)?;
-        let pieces = self.binder.log.load(plan).await?;
-        let committed = self.partition.committed(first, pieces)?;
-        let mut sample = Vec::new();
-        for batch in &committed.batches {
-            let records = Records::open(batch, BATCH_BYTES_MAX)?;
-            for record in &records {
-                let record = record.map_err(RecordsError::from)?;
-                if record.offset >= first && sample.len() < SAMPLE_RECORDS {
-                    sample.extend(take(&record));
-                }
-            }
-        }
-        Ok(sample)
+        take: impl Fn(&Record<'_>) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<T>, SampleError> {
+        sample::sample(&self.binder.log, self.partition, first, take).await
     }
 }
 
 fn latest_message(latest: &LatestSchema) -> Option<MessageChoice> {
     latest.protobuf_name.clone().map(MessageChoice::Name)
-}
-
-/// What a Protobuf schema is read as where nothing says which of its messages values are.
-fn first_message() -> Option<MessageChoice> {
-    Some(MessageChoice::default())
 }
 
 fn no_columns(error: impl ToString) -> BindError {

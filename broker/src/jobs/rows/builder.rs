@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::binder::BindError;
 use super::build::{self, BuildError, Built};
-use super::format::Format;
+use super::format::{BadFormat, Format, Formats};
 use super::live::{LiveBlock, LiveRows};
 use crate::broker::Broker;
 use crate::waiter::Waiter;
@@ -56,6 +56,8 @@ pub struct Builder {
     is_holding: bool,
     /// The broker's memory was spent at the last step.
     is_pressed: bool,
+    /// The columns were not known at the last step: looking at once would find the same.
+    is_undecided: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,8 @@ enum StepError {
     Hole(Offset),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Format(#[from] BadFormat),
 }
 
 impl StepError {
@@ -91,6 +95,7 @@ impl Builder {
             live,
             is_holding: false,
             is_pressed: false,
+            is_undecided: false,
         }
     }
 
@@ -103,7 +108,7 @@ impl Builder {
             let now = Instant::now();
             let wake_at = match self.backlog() {
                 0 => self.file_due(),
-                records if records >= PACE_RECORDS_MAX => Some(now),
+                records if records >= PACE_RECORDS_MAX && !self.is_undecided => Some(now),
                 _ => Some(not_before),
             };
             if wake_at.is_none_or(|at| at > now) {
@@ -199,8 +204,8 @@ impl Builder {
         if let Err(error) = binder.refresh(self.broker.rows(), &partition).await {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
-        self.take_formats();
-        let formats = self.live.formats();
+        let formats = self.formats()?;
+        self.is_undecided = formats.current().is_none();
         let Some(format) = formats.current().cloned() else {
             return Ok(self.found(&partition, first).await?);
         };
@@ -240,9 +245,7 @@ impl Builder {
     /// Has the columns found out, which nobody knows yet.
     async fn found(&self, partition: &Partition, first: Offset) -> Result<(), BindError> {
         let binder = self.broker.rows().binder();
-        binder.found(self.broker.rows(), partition, first).await?;
-        self.take_formats();
-        Ok(())
+        binder.found(self.broker.rows(), partition, first).await
     }
 
     /// Lets the table learn what its record at `offset` takes.
@@ -255,23 +258,15 @@ impl Builder {
         let binder = self.broker.rows().binder();
         binder
             .teach(self.broker.rows(), partition, offset, wanted)
-            .await?;
-        self.take_formats();
-        Ok(())
+            .await
     }
 
-    /// Goes on with the columns of this moment; whoever follows the image sets them too, later.
-    fn take_formats(&self) {
+    /// How records become rows at this moment.
+    fn formats(&self) -> Result<Arc<Formats>, StepError> {
         let view = self.broker.cluster().view();
         let topic = Uuid::from_bytes(self.live.partition.id.topic.0);
-        let topic = view.image.topic_by_id(topic);
-        let formats = topic.map(|topic| {
-            let settings = view.topic_settings(topic);
-            self.broker.rows().formats(topic, &settings.table)
-        });
-        if let Some(Ok(formats)) = formats {
-            self.live.set_formats(formats);
-        }
+        let formats = self.broker.rows().formats_in(&view, topic);
+        Ok(formats.ok_or(ReadError::Deleted)??)
     }
 
     fn charged(&self, block: EncodedBlock, format: &Arc<Format>) -> LiveBlock {

@@ -18,7 +18,7 @@ use tidelog_storage::rows::EncodedBlock;
 use tokio::time::Instant;
 
 use super::build::is_small;
-use super::format::{Format, Formats};
+use super::format::Format;
 use crate::server::ledger::Charge;
 
 /// Most blocks one look hands out.
@@ -38,7 +38,6 @@ pub struct LiveRows {
 }
 
 struct State {
-    formats: Arc<Formats>,
     blocks: VecDeque<LiveBlock>,
     end: Offset,
     bytes: usize,
@@ -77,9 +76,8 @@ pub struct Lag {
 
 impl LiveRows {
     /// Goes on where the partition's rows files end.
-    pub fn new(partition: Arc<Partition>, formats: Arc<Formats>) -> Self {
+    pub fn new(partition: Arc<Partition>) -> Self {
         let state = State {
-            formats,
             end: partition.rows_to(),
             blocks: VecDeque::new(),
             bytes: 0,
@@ -91,15 +89,6 @@ impl LiveRows {
             partition,
             state: Mutex::new(state),
         }
-    }
-
-    pub fn formats(&self) -> Arc<Formats> {
-        Arc::clone(&self.state.lock().formats)
-    }
-
-    /// Later blocks are made by the newest of these.
-    pub fn set_formats(&self, formats: Arc<Formats>) {
-        self.state.lock().formats = formats;
     }
 
     /// Next offset after those that rows or files answer for.
