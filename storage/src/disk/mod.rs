@@ -11,6 +11,7 @@
 //! - Paths are relative to the data directory and use `/`. Nothing outside it is touched.
 //! - A failed `sync` is never retried on the same file: what it covered is unknown from then on.
 
+mod aligned;
 mod fault;
 mod local;
 mod sim;
@@ -18,6 +19,7 @@ mod sim;
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use aligned::AlignedBuf;
 pub use fault::Fault;
 pub use local::{LocalDisk, OpenDirError};
 pub use sim::SimDisk;

@@ -6,7 +6,6 @@
 //!                              scan (after a stop) ─▶ replay
 //! ```
 
-mod buffer;
 mod pool;
 mod scan;
 mod slot;

@@ -101,11 +101,26 @@ struct Files {
     next_name: u64,
 }
 
+impl Files {
+    fn take_free(&mut self, min_len: u64) -> Option<Spare> {
+        let at = self.free.iter().position(|spare| spare.len >= min_len)?;
+        Some(self.free.swap_remove(at))
+    }
+
+    /// Whether a file is free, or will be as soon as a slot is synced.
+    fn has_some_to_come(&self) -> bool {
+        !self.free.is_empty() || !self.drained.is_empty()
+    }
+}
+
 /// All files of the WAL.
 pub struct WalPool {
     disk: Arc<dyn Disk>,
     options: WalOptions,
     files: Mutex<Files>,
+    /// Held while a file is made. Zeroing one takes tens of milliseconds, in which whoever writes or
+    /// syncs slots must not wait for `files`. Taken before `files`.
+    making: Mutex<()>,
 }
 
 impl WalPool {
@@ -126,6 +141,7 @@ impl WalPool {
                 disk,
                 options,
                 files: Mutex::new(files),
+                making: Mutex::new(()),
             },
             names,
         ))
@@ -170,19 +186,23 @@ impl WalPool {
         first_slot: u64,
         budget: Budget,
     ) -> Result<Arc<WalFile>, TakeError> {
-        let mut files = self.files.lock();
-        let fitting = files.free.iter().position(|spare| spare.len >= min_len);
-        let spare = match fitting {
-            Some(at) => files.free.swap_remove(at),
-            None => self.make_room(&mut files, min_len, budget)?,
+        let free = self.files.lock().take_free(min_len);
+        let spare = match free {
+            Some(spare) => spare,
+            None => {
+                let _turn = self.making.lock();
+                // The spare that was being made meanwhile, perhaps.
+                let free = self.files.lock().take_free(min_len);
+                free.map_or_else(|| self.make_room(min_len, budget), Ok)?
+            }
         };
         match self.open_file(&spare.name, first_slot) {
             Ok(file) => {
-                files.live.push_back(Arc::clone(&file));
+                self.files.lock().live.push_back(Arc::clone(&file));
                 Ok(file)
             }
             Err(error) => {
-                files.drained.push(Drained {
+                self.files.lock().drained.push(Drained {
                     spare,
                     needed: 0,
                     is_suspect: true,
@@ -194,54 +214,56 @@ impl WalPool {
 
     /// Makes one free file ahead of need, if there is none and the budget allows it.
     pub fn prepare_spare(&self) -> Result<(), TakeError> {
-        let mut files = self.files.lock();
-        if files.free.is_empty() && files.drained.is_empty() {
-            let spare = self.make_room(&mut files, 0, Budget::Keep)?;
-            files.free.push(spare);
+        let _turn = self.making.lock();
+        if self.files.lock().has_some_to_come() {
+            return Ok(());
         }
+        let spare = self.make_room(0, Budget::Keep)?;
+        self.files.lock().free.push(spare);
         Ok(())
     }
 
-    fn make_room(
-        &self,
-        files: &mut Files,
-        min_len: u64,
-        budget: Budget,
-    ) -> Result<Spare, TakeError> {
+    /// Makes a file. The caller holds `making` and not `files`.
+    fn make_room(&self, min_len: u64, budget: Budget) -> Result<Spare, TakeError> {
         let len = min_len
             .max(self.options.file_bytes)
             .next_multiple_of(BLOCK as u64);
-        let within = files.total_bytes + len <= self.options.budget_bytes;
-        // Drained files wait for a slot to be written, so writing must not wait for them.
-        let may_exceed =
-            budget == Budget::Exceed || !files.drained.is_empty() || files.live.is_empty();
-        if !within && !may_exceed {
-            return Err(TakeError::Budget);
+        {
+            let files = self.files.lock();
+            let within = files.total_bytes + len <= self.options.budget_bytes;
+            // Drained files wait for a slot to be written, so writing must not wait for them.
+            let may_exceed =
+                budget == Budget::Exceed || !files.drained.is_empty() || files.live.is_empty();
+            if !within && !may_exceed {
+                return Err(TakeError::Budget);
+            }
         }
-        match self.create(files, len) {
+        match self.create(len) {
             // A note, without which nothing starts, goes into the smallest file there is.
             Err(TakeError::NoSpace(_)) if budget == Budget::Exceed => {
-                let len = min_len.max(1).next_multiple_of(BLOCK as u64);
-                self.create(files, len)
+                self.create(min_len.max(1).next_multiple_of(BLOCK as u64))
             }
             made => made,
         }
     }
 
-    fn create(&self, files: &mut Files, len: u64) -> Result<Spare, TakeError> {
-        let spare = Spare {
-            name: format!("{:08}.wal", files.next_name),
-            len,
+    fn create(&self, len: u64) -> Result<Spare, TakeError> {
+        let name = {
+            let mut files = self.files.lock();
+            // Before the attempt: a failed one may leave the name taken, and others count bytes.
+            files.next_name += 1;
+            files.total_bytes += len;
+            format!("{:08}.wal", files.next_name - 1)
         };
-        // Before the attempt: a failed one may leave the name taken.
-        files.next_name += 1;
         let made = self
             .disk
-            .create_zeroed(&path(&spare.name), len)
+            .create_zeroed(&path(&name), len)
             .and_then(|()| self.disk.sync_dir(WAL_DIR));
-        made.map_err(TakeError::NoSpace)?;
-        files.total_bytes += len;
-        Ok(spare)
+        made.map_err(|error| {
+            self.files.lock().total_bytes -= len;
+            TakeError::NoSpace(error)
+        })?;
+        Ok(Spare { name, len })
     }
 
     fn open_file(&self, name: &str, first_slot: u64) -> io::Result<Arc<WalFile>> {

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tidelog_records::control::{Outcome, TxnMarker};
 use tidelog_records::{BatchHeader, HEADER_LEN as BATCH_HEADER_LEN};
 
-use super::buffer::AlignedBuf;
+use crate::disk::AlignedBuf;
 use crate::disk::BLOCK;
 use crate::ids::{Incarnation, PartitionId, TopicId};
 use crate::producers::Entry;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::disk::BLOCK;
+use super::BLOCK;
 
 /// A buffer of fixed capacity that begins at a multiple of [`BLOCK`].
 ///
