@@ -1,7 +1,7 @@
-//! One typed topic read three ways at full speed: classic Fetch, two of its columns, all of them.
+//! One typed topic read at full speed by classic Fetch, and by ColumnarFetch with ever fewer columns.
 //!
 //! Neither way decodes what it gets: Fetch walks batch headers, ColumnarFetch counts rows. Answers are
-//! bounded alike.
+//! bounded alike. A broker without columns (Apache Kafka) is read by Fetch alone.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,8 +19,9 @@ use crate::connection::Connection;
 use crate::consume::{Limits, Reader};
 use crate::payload::Prepared;
 use crate::produce::expect_success;
+use crate::shape::Shape;
 use crate::stats::{self, Stats, Window};
-use crate::{Target, orders, ours, topic};
+use crate::{Target, ours, topic};
 
 /// How long rows may take to be in files after the last record.
 const FILES_WAIT: Duration = Duration::from_secs(90);
@@ -30,9 +31,18 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct Options {
     #[command(flatten)]
     target: Target,
-    /// Orders to write before reading, if the topic has fewer
+    /// What rows look like
+    #[arg(long, value_enum, default_value_t = Shape::Orders)]
+    shape: Shape,
+    /// Rows to write before reading, if the topic has fewer
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
+    /// How many columns each columnar run asks for
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 10, 5, 2, 1, 0])]
+    read: Vec<usize>,
+    /// The broker has no columns: only classic Fetch
+    #[arg(long)]
+    plain: bool,
     /// Records of a produced batch
     #[arg(long, default_value_t = 1000)]
     batch_records: u64,
@@ -45,22 +55,26 @@ pub fn run(options: &Options) -> Result<Value> {
     let target = &options.target;
     ensure!(target.partitions == 1, "columns reads one partition");
     let mut connection = Connection::open(&target.bootstrap)?;
-    topic::ensure_with(&mut connection, &target.topic, 1, orders::configs()?)?;
+    let configs = match options.plain {
+        true => Vec::new(),
+        false => options.shape.configs()?,
+    };
+    topic::ensure_with(&mut connection, &target.topic, 1, configs)?;
     fill(&mut connection, options)?;
-    let in_files = wait_for_files(&mut connection, &target.topic)?;
-
-    let records = classic(options)?;
-    let chosen = columnar(options, Some(&orders::CHOSEN))?;
-    let all = columnar(options, None)?;
-    Ok(json!({
+    let mut line = json!({
         "mode": "columns",
+        "shape": format!("{:?}", options.shape),
         "rows": options.rows,
-        "columns": orders::COLUMNS.len(),
-        "rows_in_files": in_files,
-        "fetch": records,
-        "two_columns": chosen,
-        "all_columns": all,
-    }))
+        "fetch": null,
+    });
+    if !options.plain {
+        line["rows_in_files"] = wait_for_files(&mut connection, &target.topic)?.into();
+        for &width in &options.read {
+            line[format!("columns_{width}")] = columnar(options, width)?;
+        }
+    }
+    line["fetch"] = classic(options)?;
+    Ok(line)
 }
 
 fn fill(connection: &mut Connection, options: &Options) -> Result<()> {
@@ -69,7 +83,7 @@ fn fill(connection: &mut Connection, options: &Options) -> Result<()> {
     let mut next = end.first().map_or(0, |&end| end as u64);
     while next < options.rows {
         let to = options.rows.min(next + options.batch_records);
-        let values: Vec<_> = (next..to).map(|n| orders::order(n).to_string()).collect();
+        let values: Vec<_> = (next..to).map(|n| options.shape.row(n)).collect();
         let values = values.iter().map(String::as_bytes);
         let batch = Prepared::of((topic, 0), -1, values)?;
         connection.send(&batch.frame)?;
@@ -107,13 +121,18 @@ fn classic(options: &Options) -> Result<Value> {
     })
 }
 
-fn columnar(options: &Options, columns: Option<&[&str]>) -> Result<Value> {
+/// Reads `width` columns, spread evenly over the row.
+fn columnar(options: &Options, width: usize) -> Result<Value> {
     let target = &options.target;
+    let all = options.shape.columns();
+    let width = width.min(all.len());
+    let spread = (0..width).map(|at| at * all.len() / width);
+    let columns: Vec<_> = spread.map(|at| all[at].0.as_str()).collect();
     let mut connection = Connection::open(&target.bootstrap)?;
     let topic_id = ours::table(&mut connection, &target.topic)?.topic_id;
     let mut next = 0;
     measure(target, || {
-        let request = request(topic_id, columns, next, options.max_bytes);
+        let request = request(topic_id, Some(&columns), next, options.max_bytes);
         let (answer, frame) = ours::call(&mut connection, &request)?;
         let rows = answer.topics.into_iter().flat_map(|topic| topic.partitions);
         let rows = rows.last().context("an answer without the partition")?;

@@ -18,8 +18,9 @@ use crate::columns::request;
 use crate::connection::Connection;
 use crate::payload::Prepared;
 use crate::produce::{expect_success, join};
+use crate::shape::Shape;
 use crate::stats::{self, Stats, Window};
-use crate::{Target, orders, ours, topic};
+use crate::{Target, ours, topic};
 
 const SAMPLE: Duration = Duration::from_millis(100);
 const READ_BYTES: i32 = 4 << 20;
@@ -46,7 +47,7 @@ pub fn run(options: &Options) -> Result<Value> {
     let target = &options.target;
     ensure!(target.partitions == 1, "lag writes one partition");
     let mut connection = Connection::open(&target.bootstrap)?;
-    let mut configs = orders::configs()?;
+    let mut configs = Shape::Orders.configs()?;
     configs.push(("tidelog.lake.enable".into(), "true".into()));
     let lag = options.lake_target_ms.to_string();
     configs.push(("tidelog.lake.target.lag.ms".into(), lag));
@@ -90,7 +91,7 @@ fn produce(
     let (started, mut tick) = (Instant::now(), 0);
     while !window.over() {
         let first = tick * per_tick;
-        let values = (first..first + per_tick).map(|n| orders::order(n).to_string());
+        let values = (first..first + per_tick).map(|n| Shape::Orders.row(n));
         let values: Vec<_> = values.collect();
         let values = values.iter().map(String::as_bytes);
         let batch = Prepared::of((topic, 0), -1, values)?;

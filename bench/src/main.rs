@@ -16,6 +16,7 @@ mod ours;
 mod payload;
 mod process;
 mod produce;
+mod shape;
 mod stats;
 mod table;
 mod topic;
@@ -43,7 +44,7 @@ enum Command {
     Consume(consume::Options),
     /// Produce at a fixed rate and measure until the consumer has each record
     Latency(latency::Options),
-    /// Read a typed topic by records, by two of its columns and by all of them
+    /// Read a typed topic by records, and by ever fewer of its columns
     Columns(columns::Options),
     /// Write a typed topic at a fixed rate and measure how far rows and the lake are behind
     Lag(lag::Options),

@@ -1,6 +1,5 @@
 //! The rows of the columnar runs: orders of 20 columns as JSON, some 500 bytes each.
 
-use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Name and type of each column.
@@ -26,22 +25,6 @@ pub const COLUMNS: [(&str, &str); 20] = [
     ("tax", "double"),
     ("note", "string"),
 ];
-
-/// The two that a projecting reader asks for.
-pub const CHOSEN: [&str; 2] = ["customer_id", "amount"];
-
-/// The topic configs that make a table of orders.
-pub fn configs() -> Result<Vec<(String, String)>> {
-    let fields: Vec<_> = COLUMNS
-        .iter()
-        .map(|(name, of)| json!({"name": name, "type": of}))
-        .collect();
-    let schema = serde_json::to_string(&json!({ "fields": fields }))?;
-    Ok(vec![
-        ("tidelog.table.mode".into(), "inline".into()),
-        ("tidelog.table.schema".into(), schema),
-    ])
-}
 
 /// Order `n`, the same each time.
 pub fn order(n: u64) -> Value {

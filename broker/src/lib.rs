@@ -6,6 +6,7 @@
 //! Arrows go one way. [`settings`] is the table of process settings, [`api`] the list of APIs,
 //! [`metrics`] the table of metrics; documents and checks are made from these three.
 
+pub mod allocator;
 pub mod api;
 pub mod broker;
 pub mod cli;

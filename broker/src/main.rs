@@ -4,9 +4,14 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    tidelog::allocator::keep_freed_memory();
     raise_open_files_limit();
+    run()
+}
+
+#[tokio::main]
+async fn run() -> ExitCode {
     tidelog::cli::run().await
 }
 

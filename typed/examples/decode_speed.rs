@@ -12,6 +12,8 @@ use std::time::Instant;
 use apache_avro::types::Value as Avro;
 use bytes::Bytes;
 use tidelog_records::BatchBuilder;
+use tidelog_typed::evolve::merge;
+use tidelog_typed::infer::{InferOptions, Inference};
 use tidelog_typed::{DecodeLimits, Growth, OffsetRange, RowSchema, TableSchema, decode_batches};
 use tidelog_typed::{avro, protobuf};
 
@@ -40,7 +42,11 @@ fn growing(columns: TableSchema) -> RowSchema {
 }
 
 fn json(of: fn(TableSchema) -> RowSchema, mixed: bool) -> Result<(), Box<dyn Error>> {
-    let schema = of(TableSchema::parse(&schema())?);
+    let mut columns = TableSchema::parse(&schema())?;
+    if mixed {
+        columns = with_sibling(&columns)?;
+    }
+    let schema = of(columns);
     let (batches, bytes) = batches(mixed)?;
     let range = OffsetRange {
         first: 0,
@@ -80,6 +86,13 @@ fn of_avro() -> Result<(), Box<dyn Error>> {
         }
         Ok(rows)
     })
+}
+
+/// The table as it is once it has met a record of the odd kind.
+fn with_sibling(columns: &TableSchema) -> Result<TableSchema, Box<dyn Error>> {
+    let mut inference = Inference::over(columns, InferOptions::default());
+    inference.observe(json_value(0, true).as_bytes())?;
+    Ok(merge(columns, &inference.draft())?.schema)
 }
 
 fn measure(

@@ -25,7 +25,8 @@ pub struct OffsetRange {
 pub struct DecodeLimits {
     /// Rows and undecodable records.
     pub records_max: usize,
-    /// Bytes of columns and undecodable records, nearly. Passed by at most one record.
+    /// Bytes of columns and undecodable records, nearly: they are counted every 16 KiB of records, or
+    /// a 64th of this where that is less.
     pub bytes_max: usize,
     /// Largest decompressed batch.
     pub batch_bytes_max: usize,
@@ -175,7 +176,12 @@ struct Rows<'a> {
     values: Group,
     undecodable: Vec<Undecodable>,
     undecodable_bytes: usize,
+    /// Bytes of records since `size_bytes` was looked at, which goes through all columns.
+    uncounted: usize,
 }
+
+/// Records whose columns are not counted yet come to less than this.
+const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
 
 impl<'a> Rows<'a> {
     fn new(schema: &'a RowSchema, partition: i32) -> Self {
@@ -191,12 +197,20 @@ impl<'a> Rows<'a> {
             values: Group::new(schema.value_fields()),
             undecodable: Vec::new(),
             undecodable_bytes: 0,
+            uncounted: 0,
         }
     }
 
-    fn reached(&self, limits: &DecodeLimits) -> bool {
+    fn reached(&mut self, limits: &DecodeLimits) -> bool {
         let records = self.offsets.len() + self.undecodable.len();
-        records > 0 && (records >= limits.records_max || self.size_bytes() >= limits.bytes_max)
+        if records == 0 || records >= limits.records_max {
+            return records > 0;
+        }
+        if self.uncounted < UNCOUNTED_BYTES_MAX.min(limits.bytes_max / 64) {
+            return false;
+        }
+        self.uncounted = 0;
+        self.size_bytes() >= limits.bytes_max
     }
 
     fn size_bytes(&self) -> usize {
@@ -212,6 +226,7 @@ impl<'a> Rows<'a> {
         record: &Record<'_>,
         timestamp_type: i32,
     ) -> Result<Option<Wanted>, DecodeError> {
+        self.uncounted += payload_bytes(record);
         let (partition, offset) = (self.partition, record.offset);
         let too_large = |Full| DecodeError::TooLarge { partition, offset };
         let pushed = match self.push_value(record) {
@@ -312,6 +327,14 @@ impl RowSchema {
     fn value_fields(&self) -> &[Field] {
         &self.fields()[system::COUNT..]
     }
+}
+
+/// Bytes of key, value and headers, and one for the record itself.
+fn payload_bytes(record: &Record<'_>) -> usize {
+    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.clone();
+    let headers: usize = headers.map(|(key, value)| key.len() + len(value)).sum();
+    1 + len(record.key) + len(record.value) + headers
 }
 
 fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {

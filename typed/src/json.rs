@@ -137,7 +137,7 @@ impl fmt::Display for Fault {
 /// Appends one row; on an error the columns are as before.
 pub(crate) fn append(columns: &mut Group, rows: usize, value: &[u8]) -> Result<(), Reason> {
     let walk = Walk::default();
-    walk.row(columns, value).inspect_err(|_| {
+    walk.row(columns, rows, value).inspect_err(|_| {
         columns.truncate(rows);
     })
 }
@@ -146,7 +146,7 @@ pub(crate) fn append(columns: &mut Group, rows: usize, value: &[u8]) -> Result<(
 /// nulls. The path of that fault is not told.
 pub(crate) fn append_known(columns: &mut Group, rows: usize, value: &[u8]) -> Result<(), Reason> {
     let walk = Walk::strict();
-    walk.row(columns, value).inspect_err(|_| {
+    walk.row(columns, rows, value).inspect_err(|_| {
         columns.truncate(rows);
     })
 }

@@ -34,12 +34,26 @@ impl Walk {
         }
     }
 
-    /// Walks one value into one row of `columns`, which all have one length.
-    pub(super) fn row(&self, columns: &mut Group, value: &[u8]) -> Result<(), Reason> {
-        let mut text = serde_json::Deserializer::from_slice(value);
+    /// Walks one value into one row of `columns`, each of which has `rows`.
+    pub(super) fn row(&self, columns: &mut Group, rows: usize, value: &[u8]) -> Result<(), Reason> {
+        // All of it at once is cheaper than string by string; where it is no UTF-8, the walk says at which
+        // line and column.
+        match std::str::from_utf8(value) {
+            Ok(text) => self.object(columns, rows, serde_json::Deserializer::from_str(text)),
+            Err(_) => self.object(columns, rows, serde_json::Deserializer::from_slice(value)),
+        }
+    }
+
+    fn object<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        group: &mut Group,
+        rows: usize,
+        mut text: serde_json::Deserializer<R>,
+    ) -> Result<(), Reason> {
         let top = ObjectVisitor {
             walk: self,
-            group: columns,
+            group,
+            rows,
         };
         text.deserialize_any(top)
             .and_then(|()| text.end())
@@ -85,6 +99,7 @@ impl Walk {
 struct ObjectVisitor<'a> {
     walk: &'a Walk,
     group: &'a mut Group,
+    rows: usize,
 }
 
 impl<'de> Visitor<'de> for ObjectVisitor<'_> {
@@ -95,7 +110,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        object(self.walk, self.group, members)
+        object(self.walk, self.group, self.rows, members)
     }
 
     fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
@@ -134,13 +149,13 @@ impl ObjectVisitor<'_> {
     }
 }
 
-/// Appends one value to every column of `group`: its member's, or null.
+/// Appends one value to every column of `group`, each of which has `rows`: its member's, or null.
 fn object<'de, A: MapAccess<'de>>(
     walk: &Walk,
     group: &mut Group,
+    rows: usize,
     mut members: A,
 ) -> Result<(), A::Error> {
-    let rows = group.rows();
     let mut expected = 0;
     while let Some(found) = members.next_key_seed(NameSeed { group, expected })? {
         let Some(index) = found else {
@@ -341,8 +356,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        let rows = self.column.len();
         match &mut self.column.data {
-            Data::Struct(group) => object(self.walk, group, members)?,
+            Data::Struct(group) => object(self.walk, group, rows, members)?,
             Data::Map(map) => entries(self.walk, map, members)?,
             _ => return self.mismatch("object"),
         }
