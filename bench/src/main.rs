@@ -20,6 +20,7 @@ mod shape;
 mod stats;
 mod table;
 mod topic;
+mod trickle;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,8 @@ enum Command {
     Columns(columns::Options),
     /// Write a typed topic at a fixed rate and measure how far rows and the lake are behind
     Lag(lag::Options),
+    /// Write batches of one record to many typed partitions at a fixed rate, and read columns meanwhile
+    Trickle(trickle::Options),
     /// Measure the disk alone: sequential writes and the time of one small synced write
     Disk {
         /// Folder to write in
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<()> {
         Command::Latency(options) => latency::run(&options)?,
         Command::Columns(options) => columns::run(&options)?,
         Command::Lag(options) => lag::run(&options)?,
+        Command::Trickle(options) => trickle::run(&options)?,
         Command::Disk { dir } => disk::run(&dir)?,
         Command::Compare(options) => return compare::run(&options),
     };

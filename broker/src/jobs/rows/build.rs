@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidelog_records::BatchHeader;
 use tidelog_storage::ids::Offset;
-use tidelog_storage::rows::{EncodeError, EncodedBlock, ProjectError, Projection};
+use tidelog_storage::rows::{Compression, EncodeError, EncodedBlock, ProjectError, Projection};
 use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, Wanted, decode_batches};
 
 use super::format::Format;
@@ -85,8 +85,9 @@ pub fn build(
         }
         if some.rows.num_rows() > 0 {
             built.rows += some.rows.num_rows() as u64;
-            let (shape, codec) = (&format.shape, format.compression);
-            let block = EncodedBlock::encode(shape, &some.rows, base, built.end, codec)?;
+            let bytes = some.rows.get_array_memory_size() as u64;
+            let codec = codec_of(format, some.rows.num_rows() as u64, bytes);
+            let block = EncodedBlock::encode(&format.shape, &some.rows, base, built.end, codec)?;
             built.blocks.push(block);
             base = built.end;
         }
@@ -104,8 +105,19 @@ fn end_of(batch: &Bytes) -> Offset {
 
 /// True for a block that is worth merging with its neighbours.
 pub fn is_small(block: &EncodedBlock) -> bool {
-    let layout = block.layout();
-    layout.rows() < SMALL_ROWS_MAX && layout.body_len() < SMALL_BYTES_MAX
+    are_few(block.layout().rows(), block.layout().body_len())
+}
+
+fn are_few(rows: u64, bytes: u64) -> bool {
+    rows < SMALL_ROWS_MAX && bytes < SMALL_BYTES_MAX
+}
+
+/// Small blocks are merged before long, and compressed then.
+fn codec_of(format: &Format, rows: u64, bytes: u64) -> Compression {
+    match are_few(rows, bytes) {
+        true => Compression::None,
+        false => format.compression,
+    }
 }
 
 /// One block for each run of small neighbours; the others stay as they are.
@@ -113,44 +125,67 @@ pub fn is_small(block: &EncodedBlock) -> bool {
 /// # Errors
 /// [`BuildError`], only for blocks of another format.
 pub fn merge(format: &Format, blocks: &[EncodedBlock]) -> Result<Vec<EncodedBlock>, BuildError> {
-    let mut merged = Vec::new();
-    let mut run: Vec<EncodedBlock> = Vec::new();
-    for block in blocks {
-        if is_small(block) {
-            run.push(block.clone());
-            if run.iter().map(|small| small.layout().rows()).sum::<u64>() >= SMALL_ROWS_MAX
-                || run
-                    .iter()
-                    .map(|small| small.layout().body_len())
-                    .sum::<u64>()
-                    >= SMALL_BYTES_MAX
-            {
-                merged.push(merge_run(format, &run)?);
-                run.clear();
-            }
-        } else {
-            if !run.is_empty() {
-                merged.push(merge_run(format, &run)?);
-                run.clear();
-            }
-            merged.push(block.clone());
+    let merged = runs(blocks).into_iter().map(|run| match run {
+        [alone] => Ok(alone.clone()),
+        run => {
+            let rows = run.iter().map(|block| block.layout().rows()).sum();
+            let bytes = run.iter().map(|block| block.layout().body_len()).sum();
+            join(format, run, codec_of(format, rows, bytes))
         }
-    }
-    if !run.is_empty() {
-        merged.push(merge_run(format, &run)?);
-    }
-    Ok(merged)
+    });
+    merged.collect()
 }
 
-fn merge_run(format: &Format, run: &[EncodedBlock]) -> Result<EncodedBlock, BuildError> {
-    let [first, .., last] = run else {
-        // Never empty.
-        return Ok(run[0].clone());
-    };
+/// The same for a file: every block compressed as the topic says, however small.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_for_file(
+    format: &Format,
+    blocks: &[EncodedBlock],
+) -> Result<Vec<EncodedBlock>, BuildError> {
+    let merged = runs(blocks).into_iter().map(|run| match run {
+        [alone] if alone.layout().compression() == format.compression => Ok(alone.clone()),
+        run => join(format, run, format.compression),
+    });
+    merged.collect()
+}
+
+/// Neighbours that make one block: small ones until they are enough, each other one alone.
+fn runs(blocks: &[EncodedBlock]) -> Vec<&[EncodedBlock]> {
+    let mut runs = Vec::new();
+    let mut rest = blocks;
+    while !rest.is_empty() {
+        let (mut rows, mut bytes) = (0, 0);
+        let taken = rest.iter().take_while(|block| {
+            let has_room = are_few(rows, bytes);
+            rows += block.layout().rows();
+            bytes += block.layout().body_len();
+            is_small(block) && has_room
+        });
+        let (run, others) = rest.split_at(taken.count().max(1));
+        runs.push(run);
+        rest = others;
+    }
+    runs
+}
+
+fn join(
+    format: &Format,
+    run: &[EncodedBlock],
+    codec: Compression,
+) -> Result<EncodedBlock, BuildError> {
+    // A run is never empty.
+    let (first, last) = (run[0].layout(), run[run.len() - 1].layout());
     let all = Projection::all(&format.shape);
     let decoded: Result<Vec<_>, _> = run.iter().map(|block| block.decode(&all)).collect();
     let rows = arrow_select::concat::concat_batches(format.shape.schema(), &decoded?)?;
-    let (base, end) = (first.layout().base_offset(), last.layout().end_offset());
-    let block = EncodedBlock::encode(&format.shape, &rows, base, end, format.compression)?;
-    Ok(block)
+    let (base, end) = (first.base_offset(), last.end_offset());
+    Ok(EncodedBlock::encode(
+        &format.shape,
+        &rows,
+        base,
+        end,
+        codec,
+    )?)
 }

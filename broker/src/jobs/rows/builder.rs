@@ -312,7 +312,7 @@ impl Builder {
         let store = Arc::clone(self.broker.log().engine().store());
         let permit = self.broker.rows().permit().await;
         let written = run_blocking(move || -> Result<RowsMeta, StepError> {
-            let merged = build::merge(&oldest.format, &oldest.blocks)?;
+            let merged = build::merge_for_file(&oldest.format, &oldest.blocks)?;
             let id = partition.id;
             let mut writer = start_file(&store, id, &oldest.format, from)?;
             for block in &merged {
