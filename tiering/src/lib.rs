@@ -5,6 +5,7 @@
 //! RowSource ── pass ──┬─ plan       which offsets go next              pure
 //!                     ├─ convert    rows in the shape of the table     pure
 //!                     ├─ data_file  one Parquet file per commit
+//!                     ├─ dead_letters  records that are no rows, in a table of their own
 //!                     ├─ snapshot   manifest, manifest list
 //!                     └─ commit ──── port ──── catalog (embedded)  ──── PointerStore
 //!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
@@ -25,11 +26,13 @@ pub mod catalog;
 pub mod commit;
 mod convert;
 mod data_file;
+mod dead_letters;
 mod env;
 pub mod files;
 pub mod maintain;
 pub mod mark;
 pub mod names;
+mod opening;
 mod pass;
 pub mod plan;
 pub mod port;
