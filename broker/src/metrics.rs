@@ -106,6 +106,8 @@ metrics! {
         "lake_undecodable", "Records that stay out of lake tables because they do not decode";
     lake_dead_letters: Counter = Counter::default(),
         "lake_dead_letters", "Records committed to dead-letter tables";
+    lake_dead_letters_retried: Counter = Counter::default(),
+        "lake_dead_letters_retried", "Dead letters that became rows when they were tried again";
     lake_lost_offsets: Counter = Counter::default(),
         "lake_lost_offsets", "Offsets that went from the log before they came to the lake";
 }
@@ -133,6 +135,7 @@ pub struct LakeMetrics {
     pub bytes: Counter,
     pub undecodable: Counter,
     pub dead_letters: Counter,
+    pub dead_letters_retried: Counter,
     pub lost_offsets: Counter,
 }
 
@@ -145,6 +148,7 @@ impl Metrics {
             bytes: self.lake_bytes.clone(),
             undecodable: self.lake_undecodable.clone(),
             dead_letters: self.lake_dead_letters.clone(),
+            dead_letters_retried: self.lake_dead_letters_retried.clone(),
             lost_offsets: self.lake_lost_offsets.clone(),
         }
     }

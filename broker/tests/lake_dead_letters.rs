@@ -76,13 +76,19 @@ async fn what_does_not_decode_is_a_row_of_another_table() {
     assert_eq!(rows(&broker, "shop_orders", "city").await, cities);
     assert_eq!(rows(&broker, "shop_orders__dlq", "value").await, dead);
     let errors = rows(&broker, "shop_orders__dlq", "error").await;
-    assert!(errors.values().all(|error| error.contains("not JSON")), "{errors:?}");
+    assert!(
+        errors.values().all(|error| error.contains("not JSON")),
+        "{errors:?}"
+    );
     // Kafka's clients see the log.
     let kept = values(&client.fetch("shop.orders", 0, 0).await.records);
     assert_eq!(kept, (0..100).map(|id| (id, value(id))).collect::<Vec<_>>());
     let metrics = broker.running().broker.metrics();
     assert_eq!(
-        (metrics.lake_undecodable.get(), metrics.lake_dead_letters.get()),
+        (
+            metrics.lake_undecodable.get(),
+            metrics.lake_dead_letters.get()
+        ),
         (34, 34)
     );
 }
@@ -111,7 +117,11 @@ async fn rows_and_dead_letters_are_the_log_across_restarts_and_kills() {
     assert_eq!(rows(&broker, "orders__dlq", "value").await, dead);
     for table in ["orders", "orders__dlq"] {
         let moves = chain(&broker, table).await;
-        assert_eq!((moves[0]["0"].0, moves.last().unwrap()["0"].1), (0, 180), "{table}");
+        assert_eq!(
+            (moves[0]["0"].0, moves.last().unwrap()["0"].1),
+            (0, 180),
+            "{table}"
+        );
     }
 }
 
@@ -127,7 +137,10 @@ async fn dropped_records_are_counted() {
     assert_eq!(code, 404);
     let metrics = broker.running().broker.metrics();
     assert_eq!(
-        (metrics.lake_undecodable.get(), metrics.lake_dead_letters.get()),
+        (
+            metrics.lake_undecodable.get(),
+            metrics.lake_dead_letters.get()
+        ),
         (4, 0)
     );
 }
@@ -181,7 +194,11 @@ async fn a_producer_is_told_which_records_are_refused() {
     let topic = client.make_topic("orders", 1, &orders("reject")).await;
     let refused = produce(&mut client, "orders", 0, 1..8).await;
     assert_eq!(refused.error_code, INVALID_RECORD);
-    let named: Vec<_> = refused.record_errors.iter().map(|bad| bad.batch_index).collect();
+    let named: Vec<_> = refused
+        .record_errors
+        .iter()
+        .map(|bad| bad.batch_index)
+        .collect();
     assert_eq!(named, [2, 5]);
     let why = refused.record_errors[0].batch_index_error_message.as_ref();
     assert!(why.unwrap().contains("not JSON"), "{why:?}");
@@ -222,7 +239,10 @@ async fn what_is_not_known_yet_is_taken() {
     assert_eq!(produce(&mut client, "bytes", 0, 0..9).await.error_code, 0);
     let inferred = client.make_topic("inferred", 1, &set("inferred")).await;
     // Nobody knows the columns.
-    assert_eq!(produce(&mut client, "inferred", 0, 0..9).await.error_code, 0);
+    assert_eq!(
+        produce(&mut client, "inferred", 0, 0..9).await.error_code,
+        0
+    );
     for (topic, table, rows_there, dead) in [(bytes, "bytes", 9, 0), (inferred, "inferred", 6, 3)] {
         wait_for(&broker, topic, |status| {
             status.partitions.first().is_some_and(|p| p.lake_end == 9)
@@ -230,7 +250,11 @@ async fn what_is_not_known_yet_is_taken() {
         .await;
         let column = if dead == 0 { "value" } else { "city" };
         assert_eq!(rows(&broker, table, column).await.len(), rows_there);
-        let (code, _) = get(&broker, &format!("/v1/namespaces/tidelog/tables/{table}__dlq")).await;
+        let (code, _) = get(
+            &broker,
+            &format!("/v1/namespaces/tidelog/tables/{table}__dlq"),
+        )
+        .await;
         assert_eq!(code, if dead == 0 { 404 } else { 200 });
     }
     assert_eq!(rows(&broker, "inferred__dlq", "value").await.len(), 3);
@@ -277,7 +301,12 @@ async fn another_products_names_make_such_a_topic() {
         String::from_utf8(value).unwrap()
     };
     // The registry has no schema 99.
-    let records = [framed(1, "a"), framed(99, "b"), "bare".to_owned(), framed(1, "d")];
+    let records = [
+        framed(1, "a"),
+        framed(99, "b"),
+        "bare".to_owned(),
+        framed(1, "d"),
+    ];
     let records = records.each_ref().map(String::as_str);
     client.produce("events", 0, batch(&records)).await;
     tier(&broker, topic).await;
@@ -296,22 +325,37 @@ async fn another_products_names_make_such_a_topic() {
         (INVALID, "dead_letter"),
         ("tidelog.lake.target.lag.ms", "1000"),
     ]) {
-        assert_eq!(described.get(name).map(String::as_str), Some(value), "{name}");
+        assert_eq!(
+            described.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
     }
-    client.set_config("events", "redpanda.iceberg.mode", "disabled").await;
+    client
+        .set_config("events", "redpanda.iceberg.mode", "disabled")
+        .await;
     wait_for_none(&broker, topic).await;
     let described = describe(&mut client, "events").await;
     assert_eq!(described["redpanda.iceberg.mode"], "disabled");
 
     for (set, reason) in [
         (("redpanda.iceberg.delete", "true"), "outlives its topic"),
-        (("redpanda.iceberg.partition.spec", "(day(redpanda.timestamp))"), "unpartitioned"),
+        (
+            (
+                "redpanda.iceberg.partition.spec",
+                "(day(redpanda.timestamp))",
+            ),
+            "unpartitioned",
+        ),
         (("redpanda.iceberg.mode", "auto"), "tidelog.table.mode"),
     ] {
         let refused = client.try_make_topic("refused", 1, &[set]).await;
         assert_eq!(refused.error_code, INVALID_CONFIG);
         let message = refused.error_message.unwrap();
-        assert!(message.contains(set.0) && message.contains(reason), "{message}");
+        assert!(
+            message.contains(set.0) && message.contains(reason),
+            "{message}"
+        );
     }
 }
 

@@ -19,7 +19,7 @@
 //! matters can change unseen. A port that cannot say what happened sends us back to the load.
 //! There is no pause between attempts: a conflict means that another commit went through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use iceberg::spec::{DataFile, MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
@@ -33,7 +33,7 @@ use crate::mark::{
     LEDGER_PROPERTY, LastCommit, Ledger, OffsetRange, Suspension, TopicIdentity, summary_key,
 };
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::snapshot::{AppendParts, write_snapshot};
+use crate::snapshot::{AppendParts, Base, write_snapshot};
 
 /// What one commit does, in one table or in several at once.
 #[derive(Debug, Clone)]
@@ -53,6 +53,15 @@ pub struct Part {
     /// What each partition gains; all of it is in `data_files` or has no rows.
     pub moved: BTreeMap<i32, OffsetRange>,
     pub data_files: Vec<DataFile>,
+    pub replaces: Option<Replaces>,
+}
+
+/// Data files that leave a table; what is to stay of their rows is among the new files.
+#[derive(Debug, Clone)]
+pub struct Replaces {
+    /// The snapshot they were read in. While the table has another one, the commit is not tried.
+    pub snapshot_id: i64,
+    pub locations: BTreeSet<String>,
 }
 
 /// How a commit ended well.
@@ -150,12 +159,15 @@ impl Committer<'_> {
                         .extend(manifest.map(|manifest| manifest.manifest_path.clone()));
                     written.push(parts);
                 }
+                let base = self.base(part, table, snapshot_id).await?;
+                attempts.files.extend(base.written.iter().cloned());
                 let (request, list) = self
                     .request(
+                        part,
                         &table.metadata,
                         ledger,
                         &written[index],
-                        &part.moved,
+                        base,
                         attempt,
                     )
                     .await?;
@@ -212,7 +224,11 @@ impl Committer<'_> {
             if is_own && is_there {
                 return Ok(Look::Done(table));
             }
-            if !follows(&ledger, &part.moved) {
+            let is_current = |replaces: &Replaces| {
+                table.metadata.current_snapshot_id() == Some(replaces.snapshot_id)
+            };
+            let is_void = part.replaces.as_ref().is_some_and(|one| !is_current(one));
+            if is_void || !follows(&ledger, &part.moved) {
                 return Ok(Look::Outpaced);
             }
             tables.push((table, ledger));
@@ -230,6 +246,23 @@ impl Committer<'_> {
     ) -> Result<AppendParts, CommitError> {
         let (io, files) = (self.port.file_io(), part.data_files.clone());
         Ok(AppendParts::write(io, &table.metadata, snapshot_id, commit_id, files).await?)
+    }
+
+    /// What the part leaves of the table as it is.
+    async fn base(
+        &self,
+        part: &Part,
+        table: &LoadedTable,
+        snapshot_id: i64,
+    ) -> Result<Base, CommitError> {
+        let (io, metadata) = (self.port.file_io(), table.metadata.as_ref());
+        Ok(match &part.replaces {
+            None => Base::whole(io, metadata).await?,
+            Some(replaces) => {
+                let (gone, id) = (&replaces.locations, self.env.uuid());
+                Base::without(io, metadata, gone, snapshot_id, id).await?
+            }
+        })
     }
 
     /// Gives the topic's own table as the commit leaves it.
@@ -253,18 +286,21 @@ impl Committer<'_> {
     /// The request of one attempt on one table, and the manifest list written for it.
     async fn request(
         &self,
+        part: &Part,
         metadata: &TableMetadata,
         ledger: &Ledger,
         parts: &AppendParts,
-        moved: &BTreeMap<i32, OffsetRange>,
+        base: Base,
         attempt: u32,
     ) -> Result<(CommitRequest, String), CommitError> {
+        let moved = &part.moved;
         let properties = trace(self.identity, parts.commit_id, moved);
         let now_ms = self.env.now_ms();
         let snapshot = write_snapshot(
             self.port.file_io(),
             metadata,
             parts,
+            base,
             attempt,
             now_ms,
             properties,

@@ -112,6 +112,7 @@ impl DeadLetters {
             table_uuid: self.table.metadata.uuid(),
             table: self.table.ident,
             data_files: vec![file],
+            replaces: None,
         }))
     }
 }

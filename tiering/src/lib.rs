@@ -10,6 +10,7 @@
 //!                     └─ commit ──── port ──── catalog (embedded)  ──── PointerStore
 //!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
 //!                          └─ mark   how far the lake is, read back from the table
+//! retry   dead letters that are rows by now
 //! union   snapshot + log bounds → what a reader takes from which        pure
 //! maintain  few snapshots, manifests and files, none that nothing names
 //! ```
@@ -36,6 +37,7 @@ mod opening;
 mod pass;
 pub mod plan;
 pub mod port;
+mod retry;
 pub mod rows;
 pub mod schema;
 mod snapshot;
@@ -48,5 +50,6 @@ pub use mark::{OffsetRange, Suspension, TierMark, TopicIdentity};
 pub use pass::{PassError, PassLimits, PassReport, TierState, Tierer};
 pub use plan::LogBounds;
 pub use port::{CommitPort, CommitRequest, LoadedTable, PortError};
+pub use retry::{Redecoder, Retry, RetryReport};
 pub use rows::{ReadRange, RowBatch, RowSource, SourceError};
 pub use schema::ValueLayout;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema as ArrowSchema;
+use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use iceberg::TableIdent;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataFile, Schema, TableMetadata};
@@ -25,6 +25,7 @@ use crate::convert::{ConvertError, to_lake};
 use crate::data_file::DataFileWriter;
 use crate::dead_letters::DeadLetters;
 use crate::env::{self, Env};
+use crate::maintain::MaintainError;
 use crate::mark::{
     LastCommit, Ledger, OffsetRange, Suspension, TierMark, TopicIdentity, summary_key,
 };
@@ -33,7 +34,7 @@ use crate::plan::{self, LogBounds};
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
 use crate::rows::{ReadRange, RowBatch, RowSource, SourceError};
 use crate::schema::{self, ValueLayout};
-use crate::snapshot::{AppendParts, write_snapshot};
+use crate::snapshot::{AppendParts, Base, write_snapshot};
 use crate::table;
 
 /// Limits of a pass.
@@ -86,6 +87,14 @@ pub enum PassError {
     Source(#[from] SourceError),
     #[error("rows do not fit the table: {0}")]
     Convert(#[from] ConvertError),
+    #[error("dead letters cannot be read again: {0}")]
+    Reread(#[from] MaintainError),
+    #[error(
+        "{0} has files that are not this topic's to rewrite: deletes, partitions, another format"
+    )]
+    NotOurs(String),
+    #[error("rows cannot be picked: {0}")]
+    Pick(#[from] ArrowError),
     #[error("the source gave partition {partition}, {got} where {asked} was asked")]
     Answer {
         partition: i32,
@@ -114,14 +123,14 @@ impl From<iceberg::Error> for PassError {
 
 /// Moves one topic's rows into its table.
 pub struct Tierer {
-    port: Arc<dyn CommitPort>,
-    env: Arc<dyn Env>,
-    table: TableIdent,
-    identity: TopicIdentity,
+    pub(crate) port: Arc<dyn CommitPort>,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) table: TableIdent,
+    pub(crate) identity: TopicIdentity,
     /// The lake form of the topic's schema.
     wanted: Schema,
     limits: PassLimits,
-    dead_letters: Option<TableIdent>,
+    pub(crate) dead_letters: Option<TableIdent>,
 }
 
 impl Tierer {
@@ -208,6 +217,7 @@ impl Tierer {
             table_uuid: table.metadata.uuid(),
             moved: load.moved.clone(),
             data_files: load.file.iter().cloned().collect(),
+            replaces: None,
         };
         let append = Append {
             commit_id,
@@ -267,7 +277,8 @@ impl Tierer {
         let mut properties = trace(self.identity, commit_id, &moved);
         properties.insert(summary_key::RESET.to_owned(), "true".to_owned());
         let now_ms = self.env.now_ms();
-        let snapshot = write_snapshot(io, metadata, &parts, 0, now_ms, properties).await?;
+        let base = Base::whole(io, metadata).await?;
+        let snapshot = write_snapshot(io, metadata, &parts, base, 0, now_ms, properties).await?;
         ledger.epoch = self.identity.epoch;
         ledger.last = Some(LastCommit {
             commit_id,
@@ -284,7 +295,7 @@ impl Tierer {
         Ok(TierMark::of(&ledger, &table))
     }
 
-    fn committer(&self) -> Committer<'_> {
+    pub(crate) fn committer(&self) -> Committer<'_> {
         Committer {
             port: self.port.as_ref(),
             env: self.env.as_ref(),
@@ -294,7 +305,7 @@ impl Tierer {
     }
 
     /// Lets the table's schema grow to what the topic has now, by a commit of its own.
-    async fn fit_schema(
+    pub(crate) async fn fit_schema(
         &self,
         table: LoadedTable,
         mut ledger: Ledger,

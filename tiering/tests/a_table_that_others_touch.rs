@@ -250,6 +250,7 @@ async fn stale_commit(
             table_uuid,
             moved: BTreeMap::from([(partition, OffsetRange { start, end })]),
             data_files: Vec::new(),
+            replaces: None,
         }],
     };
     committer.commit(append).await

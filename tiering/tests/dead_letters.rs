@@ -9,14 +9,21 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use futures::future::join_all;
 use tidelog_tiering::commit::CommitError;
-use tidelog_tiering::{CommitRequest, LogBounds, PassError, Suspension, TierState};
+use tidelog_tiering::{
+    CommitRequest, LogBounds, PassError, Redecoder, Retry, SourceError, Suspension, TierState,
+    Tierer,
+};
 use uuid::Uuid;
-use world::{FAULTS, Fault, TOPIC_ID, TopicLog, World, layout};
+use world::{FAULTS, Fault, TOPIC_ID, TopicLog, World, layout, row_columns};
 
 /// Whatever is below the mark is a row or a dead letter.
 async fn assert_whole(world: &World, log: &TopicLog, context: &str) {
+    world.fate.clear();
     assert_eq!(world.rows().await, log.rows(), "rows, {context}");
     assert_eq!(
         world.dead_letters().await,
@@ -239,4 +246,127 @@ async fn several_tables_change_together_or_not_at_all() {
     let changed = world.catalog.commit_tables(both).await.unwrap();
     assert!(changed[0].metadata.properties().contains_key("a"));
     assert!(changed[1].metadata.properties().contains_key("b"));
+}
+
+/// Decodes dead letters with odd offsets.
+struct Odd;
+
+impl Redecoder for Odd {
+    fn redecode(
+        &mut self,
+        partition: i32,
+        dead_letters: &RecordBatch,
+    ) -> Result<RecordBatch, SourceError> {
+        let offsets = dead_letters.column_by_name("_offset").unwrap();
+        let offsets = offsets.as_primitive::<Int64Type>().values().iter();
+        Ok(row_columns(
+            partition,
+            offsets.copied().filter(|offset| offset % 2 == 1).collect(),
+        ))
+    }
+}
+
+/// One run over all dead letters; the number of those that became rows.
+async fn retry(tierer: &Tierer) -> Result<u64, PassError> {
+    let (mut run, mut rows) = (Retry::default(), 0);
+    loop {
+        let report = tierer.retry(&mut run, &mut Odd).await?;
+        rows += report.rows;
+        if !report.more {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Rows and dead letters after a run over those of `log`.
+async fn assert_retried(world: &World, log: &TopicLog, context: &str) {
+    world.fate.clear();
+    let (odd, even) = log
+        .dead_letters()
+        .into_iter()
+        .partition(|(_, offset)| offset % 2 == 1);
+    assert_eq!(world.dead_letters().await, even, "dead letters, {context}");
+    assert_eq!(world.rows().await, &log.rows() | &odd, "rows, {context}");
+}
+
+/// A world with dead letters in several files.
+async fn with_dead_letters() -> (World, TopicLog) {
+    let world = World::new(1);
+    let mut log = TopicLog::default();
+    for ends in [[20, 9], [40, 30], [60, 90]] {
+        log = TopicLog::with_dead_letters(&ends);
+        assert!(caught_up(&world, &mut log).await);
+    }
+    (world, log)
+}
+
+#[tokio::test]
+async fn dead_letters_that_decode_by_now_become_rows_whichever_step_fails_how() {
+    let (clean, log) = with_dead_letters().await;
+    let steps_before = clean.fate.count();
+    let tierer = clean.open(0).await.unwrap();
+    let odd = log
+        .dead_letters()
+        .into_iter()
+        .filter(|(_, offset)| offset % 2 == 1);
+    assert_eq!(retry(&tierer).await.unwrap(), odd.count() as u64);
+    let steps = clean.fate.count() - steps_before;
+    assert!(steps > 30, "only {steps} steps");
+    assert_eq!(retry(&tierer).await.unwrap(), 0);
+    assert_retried(&clean, &log, "clean").await;
+    // Tiering goes on as if nothing had been.
+    let mut log = TopicLog::with_dead_letters(&[80, 90]);
+    assert!(caught_up(&clean, &mut log).await);
+    assert_eq!(
+        clean.rows().await.len() + clean.dead_letters().await.len(),
+        log.rows().len() + log.dead_letters().len()
+    );
+
+    for step in 0..steps {
+        for fault in FAULTS {
+            let (world, log) = with_dead_letters().await;
+            world.fate.script(step, fault);
+            let mut tries = 0;
+            let life = async || {
+                let tierer = world.open(0).await.ok()?;
+                retry(&tierer).await.ok()
+            };
+            while world.until_crash(life()).await.flatten().is_none() {
+                tries += 1;
+                assert!(tries < 4, "{fault:?} at {step}");
+            }
+            assert_retried(&world, &log, &format!("{fault:?} at {step}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn passes_and_retries_at_once_put_each_record_in_one_place() {
+    for seed in 0..12 {
+        let world = World::new(seed);
+        let mut log = TopicLog::with_dead_letters(&[0, 0]);
+        for round in 0..5 {
+            (0..2).for_each(|partition| log.append(partition, 30));
+            world.fate.randomize(seed * 100 + round, 0.02);
+            let (world, bounds) = (&world, log.bounds.clone());
+            let mut source = log.clone();
+            let passing = async {
+                let tierer = world.open(0).await.ok()?;
+                tierer.pass(&mut source, &bounds).await.ok()
+            };
+            let retrying = async { retry(&world.open(0).await.ok()?).await.ok() };
+            world
+                .until_crash(async { tokio::join!(passing, retrying) })
+                .await;
+            world.fate.clear();
+        }
+        let mut tries = 0;
+        while !caught_up(&world, &mut log).await {
+            tries += 1;
+            assert!(tries < 6, "seed {seed}");
+        }
+        let tierer = world.open(0).await.unwrap();
+        retry(&tierer).await.unwrap();
+        assert_retried(&world, &log, &format!("seed {seed}")).await;
+    }
 }

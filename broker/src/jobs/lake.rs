@@ -16,6 +16,7 @@
 
 mod arrivals;
 pub mod leases;
+mod redecode;
 mod source;
 pub mod state;
 mod topic;

@@ -475,25 +475,7 @@ impl RowSource for TopicLog {
         let offsets: Vec<i64> = (range.from_offset..end_offset)
             .filter(|offset| has_row(*offset) && !self.is_dead(*offset))
             .collect();
-        let payloads = offsets
-            .iter()
-            .map(|offset| payload(range.partition, *offset));
-        let schema = Schema::new(vec![
-            Field::new("_offset", DataType::Int64, false),
-            Field::new("_timestamp", DataType::Int64, false),
-            payload_field(),
-        ]);
-        let rows = RecordBatch::try_new(
-            Arc::new(schema),
-            vec![
-                Arc::new(Int64Array::from(offsets.clone())),
-                Arc::new(Int64Array::from_iter_values(
-                    offsets.iter().map(|offset| 1000 + offset),
-                )),
-                Arc::new(Int64Array::from_iter_values(payloads)),
-            ],
-        )
-        .unwrap();
+        let rows = row_columns(range.partition, offsets);
         let (partition, first_offset) = (range.partition, range.from_offset);
         Ok(Some(RowBatch {
             partition,
@@ -503,6 +485,27 @@ impl RowSource for TopicLog {
             dead_letters: self.dead_batch(first_offset..end_offset),
         }))
     }
+}
+
+/// The rows at these offsets, as a source gives them.
+pub fn row_columns(partition: i32, offsets: Vec<i64>) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_timestamp", DataType::Int64, false),
+        payload_field(),
+    ]);
+    let payloads = offsets.iter().map(|offset| payload(partition, *offset));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(offsets.clone())),
+        Arc::new(
+            offsets
+                .iter()
+                .map(|offset| 1000 + offset)
+                .collect::<Int64Array>(),
+        ),
+        Arc::new(payloads.collect::<Int64Array>()),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
 fn payload_field() -> Field {

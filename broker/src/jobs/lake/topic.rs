@@ -5,7 +5,7 @@
 //! A partition that cannot be read is left out of passes until the next try, so that it does not hold
 //! the others up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,14 @@ use tidelog_coordinator::cluster::settings::{InvalidRecords, TopicSettings};
 use tidelog_tiering::catalog::{Change, PointerError, PointerStore};
 use tidelog_tiering::commit::CommitError;
 use tidelog_tiering::{
-    CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Suspension, TierState,
-    Tierer, TopicIdentity, ValueLayout,
+    CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Retry, Suspension,
+    TierState, Tierer, TopicIdentity, ValueLayout,
 };
+use tidelog_typed::{Wanted, WrittenBy};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::redecode::DeadRows;
 use super::source::{Asked, LogRows};
 use super::state::{Standing, TopicLake};
 use super::upkeep::Upkeep;
@@ -37,6 +39,9 @@ const COMMIT_BYTES: u64 = 64 << 20;
 
 /// Arrow bytes of one commit, about.
 const PASS_BYTES_MAX: usize = 128 << 20;
+
+/// Writers of dead letters that one run asks about.
+const WRITERS_MAX: usize = 100;
 
 const RETRY_MS_MIN: i64 = 1_000;
 const RETRY_MS_MAX: i64 = 60_000;
@@ -130,7 +135,7 @@ impl Mover {
         let enough = waiting.age_ms >= target_ms / 2 || waiting.bytes >= COMMIT_BYTES;
         let due = match standing {
             Standing::Starting => true,
-            Standing::Active => waiting.rows && (enough || asked),
+            Standing::Active => waiting.rows && (enough || asked) || self.lake.is_retry_asked(),
             Standing::Stopped(_) => asked || now_ms >= self.retry_at_ms,
         };
         if !due {
@@ -206,8 +211,68 @@ impl Mover {
             return Ok(());
         };
         let moved = self.move_rows(topic, settings, &mut open).await;
+        if moved.is_ok() && self.lake.take_retry_asked() {
+            self.retry_dead_letters(topic, &open).await;
+        }
         self.open = Some(open);
         moved
+    }
+
+    /// Tries dead letters again. What goes wrong is shown and not tried again by itself.
+    async fn retry_dead_letters(&self, topic: &Topic, open: &Open) {
+        if let Some(writers) = open.format.schema.writers() {
+            writers.forget_unusable();
+        }
+        let (mut run, mut met, mut rows) = (Retry::default(), HashSet::new(), 0);
+        while !self.shared.stop.is_stopping() {
+            let mut decoder = DeadRows::new(open.format.schema.clone());
+            let report = match Box::pin(open.tierer.retry(&mut run, &mut decoder)).await {
+                Ok(report) => report,
+                Err(error) => {
+                    warn!(topic = topic.name, %error, "dead letters could not be tried again");
+                    break;
+                }
+            };
+            rows += report.rows;
+            let mut new = decoder.wanted;
+            new.retain(|writer| met.len() < WRITERS_MAX && met.insert(writer.clone()));
+            if !new.is_empty() {
+                self.meet(topic, new).await;
+                // What they wrote was passed over.
+                run = Retry::default();
+                let now = self.format(topic.id);
+                if !now.is_some_and(|now| Arc::ptr_eq(&now, &open.format)) {
+                    // The table has grown: the next round goes on with its new columns.
+                    self.lake.retry_dead_letters();
+                    break;
+                }
+            } else if !report.more {
+                break;
+            }
+        }
+        self.shared.metrics.dead_letters_retried.inc_by(rows);
+        info!(topic = topic.name, rows, "dead letters were tried again");
+        if rows > 0
+            && let Ok(TierState::Active(mark)) = open.tierer.state().await
+        {
+            self.lake.set_mark(mark);
+        }
+    }
+
+    /// Has what writers wrote found out. A writer that cannot be asked about stays unknown.
+    async fn meet(&self, topic: &Topic, writers: HashSet<WrittenBy>) {
+        let Some(partition) = self.shared.log.partition(topic.id, 0) else {
+            return;
+        };
+        let rows = &self.shared.rows;
+        for writer in writers {
+            let wanted = Wanted::Writer(writer);
+            // Only columns are found out from records of the log.
+            let met = rows.binder().teach(rows, &partition, 0, wanted).await;
+            if let Err(error) = met {
+                warn!(topic = topic.name, %error, "the schema of dead letters is not known");
+            }
+        }
     }
 
     async fn move_rows(
