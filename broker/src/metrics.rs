@@ -104,6 +104,10 @@ metrics! {
         "lake_bytes", "Bytes of the data files of those commits";
     lake_undecodable: Counter = Counter::default(),
         "lake_undecodable", "Records that stay out of lake tables because they do not decode";
+    lake_dead_letters: Counter = Counter::default(),
+        "lake_dead_letters", "Records committed to dead-letter tables";
+    lake_dead_letters_retried: Counter = Counter::default(),
+        "lake_dead_letters_retried", "Dead letters that became rows when they were tried again";
     lake_lost_offsets: Counter = Counter::default(),
         "lake_lost_offsets", "Offsets that went from the log before they came to the lake";
 }
@@ -130,6 +134,8 @@ pub struct LakeMetrics {
     pub rows: Counter,
     pub bytes: Counter,
     pub undecodable: Counter,
+    pub dead_letters: Counter,
+    pub dead_letters_retried: Counter,
     pub lost_offsets: Counter,
 }
 
@@ -141,6 +147,8 @@ impl Metrics {
             rows: self.lake_rows.clone(),
             bytes: self.lake_bytes.clone(),
             undecodable: self.lake_undecodable.clone(),
+            dead_letters: self.lake_dead_letters.clone(),
+            dead_letters_retried: self.lake_dead_letters_retried.clone(),
             lost_offsets: self.lake_lost_offsets.clone(),
         }
     }

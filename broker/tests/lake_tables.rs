@@ -6,10 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use support::TestBroker;
 use support::data::batch;
-use support::lake::{ORDERS, delete, get, rows, status, tier, wait_for};
+use support::lake::{ORDERS, chain, delete, get, rows, status, tier, wait_for};
 use tidelog_protocol_ext::ext::tier_status::{ACTION_STATUS, ACTION_TIER_NOW};
 use uuid::Uuid;
 
@@ -29,33 +28,6 @@ fn cities(ids: std::ops::Range<i64>) -> BTreeMap<(i32, i64), String> {
     ids.clone()
         .map(|id| ((0, id - ids.start), format!("city {id}")))
         .collect()
-}
-
-/// Each snapshot's `tidelog.moved`, oldest first; checked to be a chain without gap or overlap.
-async fn chain(broker: &TestBroker, table: &str) -> Vec<BTreeMap<String, (i64, i64)>> {
-    let (code, loaded) = get(broker, &format!("/v1/namespaces/tidelog/tables/{table}")).await;
-    assert_eq!(code, 200, "{loaded}");
-    let mut snapshots: Vec<Value> = match loaded["metadata"]["snapshots"].as_array() {
-        Some(snapshots) => snapshots.clone(),
-        None => Vec::new(),
-    };
-    snapshots.sort_by_key(|snapshot| snapshot["sequence-number"].as_i64());
-    let mut ends: BTreeMap<String, i64> = BTreeMap::new();
-    let mut moves = Vec::new();
-    for snapshot in snapshots {
-        // Maintenance moves no rows.
-        if snapshot["summary"]["operation"] == "replace" {
-            continue;
-        }
-        let moved = snapshot["summary"]["tidelog.moved"].as_str().unwrap();
-        let moved: BTreeMap<String, (i64, i64)> = serde_json::from_str(moved).unwrap();
-        for (partition, (start, end)) in &moved {
-            let before = ends.insert(partition.clone(), *end).unwrap_or(0);
-            assert_eq!(before, *start, "partition {partition}");
-        }
-        moves.push(moved);
-    }
-    moves
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +98,7 @@ async fn rows_come_once_across_restarts_and_kills() {
     tier(&broker, topic).await;
     assert_eq!(rows(&broker, "orders", "city").await, cities(0..180));
     let moves = chain(&broker, "orders").await;
-    assert_eq!(moves.last().unwrap()["0"].1, 180);
+    assert_eq!((moves[0]["0"].0, moves.last().unwrap()["0"].1), (0, 180));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tidelog_client::wire::{Ours, said, text};
 use tidelog_client::{BrokerError, Error};
 use tidelog_protocol_ext::ext::tier_status::{
-    ACTION_STATUS, ACTION_TIER_NOW, TierStatusRequest, TierTopic, TierTopicStatus,
+    ACTION_RETRY_DEAD_LETTERS, ACTION_STATUS, ACTION_TIER_NOW, TierStatusRequest, TierTopic,
+    TierTopicStatus,
 };
 
 use crate::Out;
@@ -21,6 +22,12 @@ pub enum Command {
         #[arg(required = true)]
         topics: Vec<String>,
     },
+    /// Try records that did not decode again, and move those that do by now from the dead-letter table
+    /// to the topic's own, without waiting for it; and show the state
+    RetryDlq {
+        #[arg(required = true)]
+        topics: Vec<String>,
+    },
 }
 
 impl Command {
@@ -28,6 +35,7 @@ impl Command {
         let (action, topics) = match self {
             Self::Status { topics } => (ACTION_STATUS, topics),
             Self::Now { topics } => (ACTION_TIER_NOW, topics),
+            Self::RetryDlq { topics } => (ACTION_RETRY_DEAD_LETTERS, topics),
         };
         let named = topics.iter().map(|name| TierTopic {
             name: Some(text(name)),

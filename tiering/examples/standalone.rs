@@ -214,6 +214,7 @@ impl RowSource for Synthetic {
             first_offset,
             end_offset,
             rows,
+            dead_letters: None,
         }))
     }
 }

@@ -10,12 +10,16 @@
 //! | anything else | outpaced: somebody else moved these rows, plan again from the new mark |
 //! | it cannot be trusted | suspended |
 //!
+//! A commit may have a part in the topic's dead-letter table as well: then both tables are looked at,
+//! and changed by one request, which the catalog carries out whole or not at all. Only the topic's own
+//! table is asked whether the commit is there.
+//!
 //! The attempt asserts table uuid, current snapshot and current schema, and changes the ledger
 //! property together with the snapshot; so between our check and the catalog's swap nothing that
 //! matters can change unseen. A port that cannot say what happened sends us back to the load.
 //! There is no pause between attempts: a conflict means that another commit went through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use iceberg::spec::{DataFile, MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
@@ -29,24 +33,41 @@ use crate::mark::{
     LEDGER_PROPERTY, LastCommit, Ledger, OffsetRange, Suspension, TopicIdentity, summary_key,
 };
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::snapshot::{AppendParts, write_snapshot};
+use crate::snapshot::{AppendParts, Base, write_snapshot};
 
-/// What one commit does. The data files are complete and durable already.
+/// What one commit does, in one table or in several at once.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// Fresh for every append; how a commit of unknown outcome is recognised.
     pub commit_id: Uuid,
+    /// The topic's own table first, whose ledger tells whether the commit is there.
+    pub parts: Vec<Part>,
+}
+
+/// What one commit does to one table. The data files are complete and durable already.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub table: TableIdent,
     /// The table it was planned for.
     pub table_uuid: Uuid,
     /// What each partition gains; all of it is in `data_files` or has no rows.
     pub moved: BTreeMap<i32, OffsetRange>,
     pub data_files: Vec<DataFile>,
+    pub replaces: Option<Replaces>,
+}
+
+/// Data files that leave a table; what is to stay of their rows is among the new files.
+#[derive(Debug, Clone)]
+pub struct Replaces {
+    /// The snapshot they were read in. While the table has another one, the commit is not tried.
+    pub snapshot_id: i64,
+    pub locations: BTreeSet<String>,
 }
 
 /// How a commit ended well.
 #[derive(Debug, Clone)]
 pub enum CommitOutcome {
-    /// The rows are in the lake, by this commit. Holds the table with them.
+    /// The rows are in the lake, by this commit. Holds the topic's own table with them.
     Committed(LoadedTable),
     /// Other commits moved some of these rows or their predecessors; ours put nothing there.
     Outpaced,
@@ -75,9 +96,18 @@ pub enum CommitError {
 pub struct Committer<'a> {
     pub port: &'a dyn CommitPort,
     pub env: &'a dyn Env,
-    pub table: &'a TableIdent,
     pub identity: TopicIdentity,
     pub attempts_max: u32,
+}
+
+/// What a look at the tables says of a commit.
+enum Look {
+    /// It went through.
+    Done(LoadedTable),
+    /// It may be tried on these, which are in the order of its parts.
+    Open(Vec<(LoadedTable, Ledger)>),
+    /// It never can be.
+    Outpaced,
 }
 
 impl Committer<'_> {
@@ -86,10 +116,14 @@ impl Committer<'_> {
     pub async fn commit(&self, append: Append) -> Result<CommitOutcome, CommitError> {
         let commit_id = append.commit_id;
         let mut attempts = Attempts::default();
-        let result = self.run(append, &mut attempts).await;
+        let files = append.parts.iter().flat_map(|part| &part.data_files);
+        let locations = files.map(|file| file.file_path().to_owned());
+        attempts.files.extend(locations);
+        let result = self.run(&append, &mut attempts).await;
         match &result {
             Ok(CommitOutcome::Committed(table)) => {
-                info!(table = %self.table, %commit_id, location = table.metadata_location, "tiered");
+                let location = &table.metadata_location;
+                info!(table = %table.ident, %commit_id, location, "tiered");
             }
             _ if attempts.uncertain => {}
             _ => self.discard(&attempts.files).await,
@@ -99,59 +133,55 @@ impl Committer<'_> {
 
     async fn run(
         &self,
-        append: Append,
+        append: &Append,
         attempts: &mut Attempts,
     ) -> Result<CommitOutcome, CommitError> {
-        let Append {
-            commit_id,
-            table_uuid,
-            moved,
-            data_files,
-        } = append;
-        attempts
-            .files
-            .extend(data_files.iter().map(|file| file.file_path().to_owned()));
+        let commit_id = append.commit_id;
         let snapshot_id = env::snapshot_id(self.env.uuid());
-        let mut files = Some(data_files);
-        let mut parts = None;
+        let mut written: Vec<AppendParts> = Vec::new();
         // One round more than attempts: the last only looks.
         for attempt in 0..=self.attempts_max {
-            let table = self.load(commit_id, attempts).await?;
-            if table.metadata.uuid() != table_uuid {
-                let found = table.metadata.uuid();
-                return Err(Suspension::TableReplaced { found }.into());
-            }
-            let ledger = Ledger::read(&table.metadata, self.identity)?;
-            if ledger.last.is_some_and(|last| last.commit_id == commit_id) {
-                return Ok(CommitOutcome::Committed(table));
-            }
-            if !follows(&ledger, &moved) {
-                return Ok(CommitOutcome::Outpaced);
-            }
+            let tables = match self.look(append, attempts).await? {
+                Look::Done(table) => return Ok(CommitOutcome::Committed(table)),
+                Look::Outpaced => return Ok(CommitOutcome::Outpaced),
+                Look::Open(tables) => tables,
+            };
             if attempt == self.attempts_max {
                 break;
             }
-            if let Some(files) = files.take() {
-                let io = self.port.file_io();
-                let written =
-                    AppendParts::write(io, &table.metadata, snapshot_id, commit_id, files).await?;
-                attempts
-                    .files
-                    .extend(written.manifest.iter().map(|m| m.manifest_path.clone()));
-                parts = Some(written);
+            let mut requests = Vec::with_capacity(tables.len());
+            for (index, (part, (table, ledger))) in append.parts.iter().zip(&tables).enumerate() {
+                if written.len() == index {
+                    let parts = self.write(part, table, snapshot_id, commit_id).await?;
+                    let manifest = parts.manifest.iter();
+                    attempts
+                        .files
+                        .extend(manifest.map(|manifest| manifest.manifest_path.clone()));
+                    written.push(parts);
+                }
+                let base = self.base(part, table, snapshot_id).await?;
+                attempts.files.extend(base.written.iter().cloned());
+                let (request, list) = self
+                    .request(
+                        part,
+                        &table.metadata,
+                        ledger,
+                        &written[index],
+                        base,
+                        attempt,
+                    )
+                    .await?;
+                attempts.files.push(list);
+                requests.push((part.table.clone(), request));
             }
-            let Some(parts) = &parts else { break };
-            let request = self
-                .request(&table.metadata, &ledger, parts, &moved, attempt)
-                .await?;
-            attempts.files.extend(request.1);
-            match self.port.commit(self.table, request.0).await {
+            match self.send(requests).await {
                 Ok(table) => return Ok(CommitOutcome::Committed(table)),
-                Err(PortError::Conflict(reason)) => {
-                    info!(table = %self.table, %commit_id, attempt, reason, "commit conflict");
+                // The next look finds out which of the tables is gone.
+                Err(PortError::Conflict(reason) | PortError::NotFound(reason)) => {
+                    info!(%commit_id, attempt, reason, "commit conflict");
                 }
                 Err(PortError::Unknown(reason)) => {
-                    warn!(table = %self.table, %commit_id, attempt, reason, "outcome unknown");
+                    warn!(%commit_id, attempt, reason, "outcome unknown");
                     attempts.uncertain = true;
                 }
                 Err(error) => return Err(attempts.failed(commit_id, error)),
@@ -166,26 +196,111 @@ impl Committer<'_> {
         })
     }
 
-    async fn load(&self, commit_id: Uuid, attempts: &Attempts) -> Result<LoadedTable, CommitError> {
-        let loaded = self.port.load(self.table).await;
-        loaded.map_err(|error| attempts.failed(commit_id, error))
+    /// Loads the tables and compares them with what the commit was planned on.
+    ///
+    /// What happens to the topic's own table is somebody's decision to make; a table beside it that
+    /// was made anew, or is gone, only makes the plan void.
+    async fn look(&self, append: &Append, attempts: &Attempts) -> Result<Look, CommitError> {
+        let commit_id = append.commit_id;
+        let mut tables = Vec::with_capacity(append.parts.len());
+        for (index, part) in append.parts.iter().enumerate() {
+            let is_own = index == 0;
+            let table = match self.port.load(&part.table).await {
+                Err(PortError::NotFound(_)) if !is_own => return Ok(Look::Outpaced),
+                loaded => loaded.map_err(|error| attempts.failed(commit_id, error))?,
+            };
+            let found = table.metadata.uuid();
+            match found == part.table_uuid {
+                true => {}
+                false if is_own => return Err(Suspension::TableReplaced { found }.into()),
+                false => return Ok(Look::Outpaced),
+            }
+            let ledger = Ledger::read(&table.metadata, self.identity);
+            let ledger = match is_own {
+                true => ledger?,
+                false => ledger.map_err(|reason| Suspension::DeadLetters(Box::new(reason)))?,
+            };
+            let is_there = ledger.last.is_some_and(|last| last.commit_id == commit_id);
+            if is_own && is_there {
+                return Ok(Look::Done(table));
+            }
+            let is_current = |replaces: &Replaces| {
+                table.metadata.current_snapshot_id() == Some(replaces.snapshot_id)
+            };
+            let is_void = part.replaces.as_ref().is_some_and(|one| !is_current(one));
+            if is_void || !follows(&ledger, &part.moved) {
+                return Ok(Look::Outpaced);
+            }
+            tables.push((table, ledger));
+        }
+        Ok(Look::Open(tables))
     }
 
-    /// The request of one attempt, and the manifest list written for it.
+    /// Writes what the part needs whatever it follows.
+    async fn write(
+        &self,
+        part: &Part,
+        table: &LoadedTable,
+        snapshot_id: i64,
+        commit_id: Uuid,
+    ) -> Result<AppendParts, CommitError> {
+        let (io, files) = (self.port.file_io(), part.data_files.clone());
+        Ok(AppendParts::write(io, &table.metadata, snapshot_id, commit_id, files).await?)
+    }
+
+    /// What the part leaves of the table as it is.
+    async fn base(
+        &self,
+        part: &Part,
+        table: &LoadedTable,
+        snapshot_id: i64,
+    ) -> Result<Base, CommitError> {
+        let (io, metadata) = (self.port.file_io(), table.metadata.as_ref());
+        Ok(match &part.replaces {
+            None => Base::whole(io, metadata).await?,
+            Some(replaces) => {
+                let (gone, id) = (&replaces.locations, self.env.uuid());
+                Base::without(io, metadata, gone, snapshot_id, id).await?
+            }
+        })
+    }
+
+    /// Gives the topic's own table as the commit leaves it.
+    async fn send(
+        &self,
+        mut requests: Vec<(TableIdent, CommitRequest)>,
+    ) -> Result<LoadedTable, PortError> {
+        match requests.len() {
+            1 => {
+                let (table, request) = requests.remove(0);
+                self.port.commit(&table, request).await
+            }
+            _ => {
+                let committed = self.port.commit_all(requests).await?;
+                let own = committed.into_iter().next();
+                own.ok_or_else(|| PortError::Unknown("no table was answered".to_owned()))
+            }
+        }
+    }
+
+    /// The request of one attempt on one table, and the manifest list written for it.
     async fn request(
         &self,
+        part: &Part,
         metadata: &TableMetadata,
         ledger: &Ledger,
         parts: &AppendParts,
-        moved: &BTreeMap<i32, OffsetRange>,
+        base: Base,
         attempt: u32,
-    ) -> Result<(CommitRequest, Option<String>), CommitError> {
+    ) -> Result<(CommitRequest, String), CommitError> {
+        let moved = &part.moved;
         let properties = trace(self.identity, parts.commit_id, moved);
         let now_ms = self.env.now_ms();
         let snapshot = write_snapshot(
             self.port.file_io(),
             metadata,
             parts,
+            base,
             attempt,
             now_ms,
             properties,
@@ -201,20 +316,16 @@ impl Committer<'_> {
             }),
             ..ledger.clone()
         };
-        next.ends.extend(
-            moved
-                .iter()
-                .map(|(partition, range)| (*partition, range.end)),
-        );
+        let ends = moved.iter();
+        next.ends
+            .extend(ends.map(|(partition, range)| (*partition, range.end)));
         let mut updates = set_main(snapshot);
         updates.push(set_ledger(&next));
-        Ok((
-            CommitRequest {
-                requirements: unchanged(metadata),
-                updates,
-            },
-            Some(list),
-        ))
+        let request = CommitRequest {
+            requirements: unchanged(metadata),
+            updates,
+        };
+        Ok((request, list))
     }
 
     async fn discard(&self, locations: &[String]) {

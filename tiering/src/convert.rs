@@ -49,6 +49,8 @@ pub fn to_lake(batch: &RowBatch, target: &SchemaRef) -> Result<RecordBatch, Conv
             Some(id::TIMESTAMP) => timestamps(batch, field),
             Some(id::KAFKA) => kafka(batch, field),
             Some(id::VALUE) => system(batch, column::VALUE, field),
+            Some(id::ERROR) => system(batch, column::ERROR, field),
+            Some(id::SCHEMA_ID) => system(batch, column::SCHEMA_ID, field),
             lake_id => value(batch, lake_id, field),
         })
         .collect::<Result<Vec<_>, ConvertError>>()?;

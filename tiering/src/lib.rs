@@ -5,10 +5,12 @@
 //! RowSource ── pass ──┬─ plan       which offsets go next              pure
 //!                     ├─ convert    rows in the shape of the table     pure
 //!                     ├─ data_file  one Parquet file per commit
+//!                     ├─ dead_letters  records that are no rows, in a table of their own
 //!                     ├─ snapshot   manifest, manifest list
 //!                     └─ commit ──── port ──── catalog (embedded)  ──── PointerStore
 //!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
 //!                          └─ mark   how far the lake is, read back from the table
+//! retry   dead letters that are rows by now
 //! union   snapshot + log bounds → what a reader takes from which        pure
 //! maintain  few snapshots, manifests and files, none that nothing names
 //! ```
@@ -25,14 +27,17 @@ pub mod catalog;
 pub mod commit;
 mod convert;
 mod data_file;
+mod dead_letters;
 mod env;
 pub mod files;
 pub mod maintain;
 pub mod mark;
 pub mod names;
+mod opening;
 mod pass;
 pub mod plan;
 pub mod port;
+mod retry;
 pub mod rows;
 pub mod schema;
 mod snapshot;
@@ -45,5 +50,6 @@ pub use mark::{OffsetRange, Suspension, TierMark, TopicIdentity};
 pub use pass::{PassError, PassLimits, PassReport, TierState, Tierer};
 pub use plan::LogBounds;
 pub use port::{CommitPort, CommitRequest, LoadedTable, PortError};
+pub use retry::{Redecoder, Retry, RetryReport};
 pub use rows::{ReadRange, RowBatch, RowSource, SourceError};
 pub use schema::ValueLayout;

@@ -154,6 +154,8 @@ pub enum Suspension {
     },
     #[error("the topic's schema does not fit the table: {0}")]
     Schema(#[from] crate::schema::SchemaError),
+    #[error("dead letters have no place to go: {0}")]
+    DeadLetters(Box<Suspension>),
 }
 
 impl Ledger {

@@ -46,6 +46,14 @@ pub fn table_name(topic: &str, case: Case) -> String {
     name
 }
 
+/// Behind the name of a topic's table, the name of its dead-letter table.
+const DEAD_LETTERS: &str = "__dlq";
+
+/// The name of the table for the records of `topic` that are no rows.
+pub fn dead_letter_table_name(topic: &str, case: Case) -> String {
+    table_name(topic, case) + DEAD_LETTERS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

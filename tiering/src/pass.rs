@@ -1,6 +1,6 @@
 //! The tierer of one topic: open its table, then pass after pass move what the log has.
 //!
-//! A pass is plan → one Parquet file → one commit. It holds no state of its own between passes:
+//! A pass is plan → one Parquet file (and one of dead letters, if there are some) → one commit. It holds no state of its own between passes:
 //! each begins with the mark read from the table, so a crash anywhere, or a second tierer, costs
 //! repeated work and never a row. When to run a pass is the caller's business.
 //!
@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::Schema as ArrowSchema;
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use iceberg::TableIdent;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataFile, Schema, TableMetadata};
@@ -18,19 +19,22 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::commit::{
-    Append, CommitError, CommitOutcome, Committer, set_ledger, set_main, trace, unchanged,
+    Append, CommitError, CommitOutcome, Committer, Part, set_ledger, set_main, trace, unchanged,
 };
 use crate::convert::{ConvertError, to_lake};
 use crate::data_file::DataFileWriter;
+use crate::dead_letters::DeadLetters;
 use crate::env::{self, Env};
+use crate::maintain::MaintainError;
 use crate::mark::{
     LastCommit, Ledger, OffsetRange, Suspension, TierMark, TopicIdentity, summary_key,
 };
+use crate::opening::load_or_make;
 use crate::plan::{self, LogBounds};
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::rows::{ReadRange, RowSource, SourceError};
+use crate::rows::{ReadRange, RowBatch, RowSource, SourceError};
 use crate::schema::{self, ValueLayout};
-use crate::snapshot::{AppendParts, write_snapshot};
+use crate::snapshot::{AppendParts, Base, write_snapshot};
 use crate::table;
 
 /// Limits of a pass.
@@ -64,7 +68,9 @@ pub struct PassReport {
     /// What this pass moved; empty when there was nothing, or when another tierer was faster.
     pub moved: BTreeMap<i32, OffsetRange>,
     pub rows: u64,
-    /// Bytes of the Parquet file.
+    /// Records that went to the dead-letter table.
+    pub dead_letters: u64,
+    /// Bytes of the Parquet files.
     pub file_bytes: u64,
     /// The mark after the pass.
     pub mark: TierMark,
@@ -81,6 +87,14 @@ pub enum PassError {
     Source(#[from] SourceError),
     #[error("rows do not fit the table: {0}")]
     Convert(#[from] ConvertError),
+    #[error("dead letters cannot be read again: {0}")]
+    Reread(#[from] MaintainError),
+    #[error(
+        "{0} has files that are not this topic's to rewrite: deletes, partitions, another format"
+    )]
+    NotOurs(String),
+    #[error("rows cannot be picked: {0}")]
+    Pick(#[from] ArrowError),
     #[error("the source gave partition {partition}, {got} where {asked} was asked")]
     Answer {
         partition: i32,
@@ -109,13 +123,14 @@ impl From<iceberg::Error> for PassError {
 
 /// Moves one topic's rows into its table.
 pub struct Tierer {
-    port: Arc<dyn CommitPort>,
-    env: Arc<dyn Env>,
-    table: TableIdent,
-    identity: TopicIdentity,
+    pub(crate) port: Arc<dyn CommitPort>,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) table: TableIdent,
+    pub(crate) identity: TopicIdentity,
     /// The lake form of the topic's schema.
     wanted: Schema,
     limits: PassLimits,
+    pub(crate) dead_letters: Option<TableIdent>,
 }
 
 impl Tierer {
@@ -140,13 +155,20 @@ impl Tierer {
             identity,
             wanted,
             limits,
+            dead_letters: None,
         };
-        match tierer.port.load(&tierer.table).await {
-            Ok(_) => {}
-            Err(PortError::NotFound(_)) => tierer.create().await?,
-            Err(error) => return Err(error.into()),
-        }
+        let (port, env) = (tierer.port.as_ref(), tierer.env.as_ref());
+        load_or_make(port, env, &tierer.table, identity, &tierer.wanted).await?;
         Ok(tierer)
+    }
+
+    /// Names the table for dead letters, which is made when there is the first. Without one they stay
+    /// out of the lake.
+    pub fn with_dead_letters(self, table: TableIdent) -> Self {
+        Self {
+            dead_letters: Some(table),
+            ..self
+        }
     }
 
     /// Where tiering stands, as the table has it now. That the schema does not fit, or offsets are
@@ -177,23 +199,37 @@ impl Tierer {
         let (table, ledger) = Box::pin(self.fit_schema(table, ledger)).await?;
         let commit_id = self.env.uuid();
         // Boxed, here and below: encoder and attempts make large futures.
-        let load = Box::pin(self.write_file(source, &ranges, &table.metadata, commit_id)).await?;
+        let load = Box::pin(self.write_files(source, &ranges, &table.metadata, commit_id)).await?;
         if load.moved.is_empty() {
             return Ok(report(&ledger, &table));
         }
-        let append = Append {
-            commit_id,
+        let dead_letters = load.dead_letters.as_ref().map(|part| &part.data_files);
+        let files: Vec<_> = load
+            .file
+            .iter()
+            .chain(dead_letters.into_iter().flatten())
+            .collect();
+        let file_bytes = files.iter().map(|file| file.file_size_in_bytes()).sum();
+        let records: u64 = files.iter().map(|file| file.record_count()).sum();
+        let rows = load.file.as_ref().map_or(0, DataFile::record_count);
+        let own = Part {
+            table: self.table.clone(),
             table_uuid: table.metadata.uuid(),
             moved: load.moved.clone(),
             data_files: load.file.iter().cloned().collect(),
+            replaces: None,
+        };
+        let append = Append {
+            commit_id,
+            parts: std::iter::once(own).chain(load.dead_letters).collect(),
         };
         match Box::pin(self.committer().commit(append)).await? {
             CommitOutcome::Committed(table) => {
                 let ledger = Ledger::read(&table.metadata, self.identity)?;
-                let file = load.file.as_ref();
                 Ok(PassReport {
-                    rows: file.map_or(0, DataFile::record_count),
-                    file_bytes: file.map_or(0, DataFile::file_size_in_bytes),
+                    rows,
+                    dead_letters: records - rows,
+                    file_bytes,
                     more: load.moved != ranges,
                     moved: load.moved,
                     ..report(&ledger, &table)
@@ -241,7 +277,8 @@ impl Tierer {
         let mut properties = trace(self.identity, commit_id, &moved);
         properties.insert(summary_key::RESET.to_owned(), "true".to_owned());
         let now_ms = self.env.now_ms();
-        let snapshot = write_snapshot(io, metadata, &parts, 0, now_ms, properties).await?;
+        let base = Base::whole(io, metadata).await?;
+        let snapshot = write_snapshot(io, metadata, &parts, base, 0, now_ms, properties).await?;
         ledger.epoch = self.identity.epoch;
         ledger.last = Some(LastCommit {
             commit_id,
@@ -258,32 +295,17 @@ impl Tierer {
         Ok(TierMark::of(&ledger, &table))
     }
 
-    fn committer(&self) -> Committer<'_> {
+    pub(crate) fn committer(&self) -> Committer<'_> {
         Committer {
             port: self.port.as_ref(),
             env: self.env.as_ref(),
-            table: &self.table,
             identity: self.identity,
             attempts_max: self.limits.attempts_max,
         }
     }
 
-    async fn create(&self) -> Result<(), PassError> {
-        self.port.ensure_namespace(&self.table).await?;
-        let location = self.port.location_for(&self.table);
-        let uuid = self.env.uuid();
-        let request = table::creation(self.identity, &self.wanted, uuid, location);
-        let request = request.map_err(Suspension::from)?;
-        match self.port.commit(&self.table, request).await {
-            // Another tierer of this topic was faster, or our first try had gone through: what
-            // matters is what the table says, and every pass asks it.
-            Ok(_) | Err(PortError::Conflict(_) | PortError::AlreadyExists(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Lets the table's schema grow to what the topic has now, by a commit of its own.
-    async fn fit_schema(
+    pub(crate) async fn fit_schema(
         &self,
         table: LoadedTable,
         mut ledger: Ledger,
@@ -296,25 +318,30 @@ impl Tierer {
         Ok((table, ledger))
     }
 
-    /// Reads `ranges` partition by partition and writes what fits the limits into one file.
-    async fn write_file(
+    /// Reads `ranges` partition by partition and writes what fits the limits into one file for each
+    /// table.
+    async fn write_files(
         &self,
         source: &mut dyn RowSource,
         ranges: &BTreeMap<i32, OffsetRange>,
         metadata: &TableMetadata,
         commit_id: Uuid,
-    ) -> Result<FileLoad, PassError> {
+    ) -> Result<Load, PassError> {
         let schema = metadata.current_schema();
-        let arrow = Arc::new(schema_to_arrow_schema(schema)?);
         let location = format!("{}/data/{commit_id}.parquet", metadata.location());
         let io = self.port.file_io();
         let order = table::sort_order_id(metadata);
-        let mut writer = DataFileWriter::create(io, location, schema.clone(), order).await?;
+        let mut files = Files {
+            commit_id,
+            arrow: Arc::new(schema_to_arrow_schema(schema)?),
+            rows: DataFileWriter::create(io, location, schema.clone(), order).await?,
+            dead_letters: None,
+        };
         let share = plan::share(self.limits.bytes_max, ranges.len());
         let mut moved = BTreeMap::new();
         for (&partition, range) in ranges {
             let end = self
-                .write_partition(source, partition, *range, share, &arrow, &mut writer)
+                .write_partition(source, partition, *range, share, &mut files)
                 .await?;
             if end > range.start {
                 moved.insert(
@@ -326,9 +353,14 @@ impl Tierer {
                 );
             }
         }
-        Ok(FileLoad {
+        let dead_letters = match files.dead_letters {
+            Some(dead_letters) => dead_letters.close(&moved).await?,
+            None => None,
+        };
+        Ok(Load {
             moved,
-            file: writer.close().await?,
+            file: files.rows.close().await?,
+            dead_letters,
         })
     }
 
@@ -339,8 +371,7 @@ impl Tierer {
         partition: i32,
         range: OffsetRange,
         bytes_max: usize,
-        arrow: &Arc<ArrowSchema>,
-        writer: &mut DataFileWriter,
+        files: &mut Files,
     ) -> Result<i64, PassError> {
         let mut at = range.start;
         let mut bytes_left = bytes_max;
@@ -370,20 +401,55 @@ impl Tierer {
                     },
                 });
             }
-            let rows = to_lake(&batch, arrow)?;
-            writer.write(&rows).await?;
+            files.rows.write(&to_lake(&batch, &files.arrow)?).await?;
+            if batch.dead_letters.is_some() {
+                self.write_dead_letters(&batch, files).await?;
+            }
             at = batch.end_offset;
-            bytes_left = bytes_left.saturating_sub(batch.rows.get_array_memory_size());
+            let dead_letters = batch.dead_letters.as_ref();
+            let dead_bytes = dead_letters.map_or(0, RecordBatch::get_array_memory_size);
+            let bytes = batch.rows.get_array_memory_size() + dead_bytes;
+            bytes_left = bytes_left.saturating_sub(bytes);
         }
         Ok(at)
     }
+
+    async fn write_dead_letters(
+        &self,
+        batch: &RowBatch,
+        files: &mut Files,
+    ) -> Result<(), PassError> {
+        let Some(table) = &self.dead_letters else {
+            return Ok(());
+        };
+        let open = match &mut files.dead_letters {
+            Some(open) => open,
+            None => {
+                let (port, env) = (self.port.as_ref(), self.env.as_ref());
+                let opening =
+                    DeadLetters::open(port, env, table, self.identity, files.commit_id).await?;
+                files.dead_letters.insert(opening)
+            }
+        };
+        open.write(batch).await
+    }
 }
 
-/// What one file took up.
-struct FileLoad {
+/// The files of a pass, open.
+struct Files {
+    commit_id: Uuid,
+    arrow: Arc<ArrowSchema>,
+    rows: DataFileWriter,
+    dead_letters: Option<DeadLetters>,
+}
+
+/// What the files took up.
+struct Load {
     moved: BTreeMap<i32, OffsetRange>,
     /// `None` when the offsets moved had no rows.
     file: Option<DataFile>,
+    /// `None` when none of them was a dead letter.
+    dead_letters: Option<Part>,
 }
 
 /// The report of a pass that moved nothing.
@@ -391,6 +457,7 @@ fn report(ledger: &Ledger, table: &LoadedTable) -> PassReport {
     PassReport {
         moved: BTreeMap::new(),
         rows: 0,
+        dead_letters: 0,
         file_bytes: 0,
         mark: TierMark::of(ledger, table),
         more: false,

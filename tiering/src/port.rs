@@ -64,6 +64,25 @@ pub trait CommitPort: Send + Sync {
         request: CommitRequest,
     ) -> Result<LoadedTable, PortError>;
 
+    /// Applies the updates of all requests if all of their requirements hold, as one change; the
+    /// tables come back in the order of the requests. Tables exist already, and none is named twice.
+    ///
+    /// This is `POST /v1/{prefix}/transactions/commit` of the specification, which not every catalog
+    /// has: one that has not refuses and changes nothing.
+    async fn commit_all(
+        &self,
+        requests: Vec<(TableIdent, CommitRequest)>,
+    ) -> Result<Vec<LoadedTable>, PortError> {
+        let tables: Vec<_> = requests
+            .iter()
+            .map(|(table, _)| table.to_string())
+            .collect();
+        Err(PortError::Rejected(format!(
+            "this catalog cannot change several tables at once: {}",
+            tables.join(", ")
+        )))
+    }
+
     /// Creates the namespace unless it is there.
     async fn ensure_namespace(&self, table: &TableIdent) -> Result<(), PortError>;
 

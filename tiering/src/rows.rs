@@ -2,7 +2,7 @@
 //!
 //! The caller (the broker, a test) reads its log; this crate never sees a wire format or a segment
 //! file. A [`RowBatch`] covers a range of offsets; offsets in the range without a row (control
-//! batches, aborted transactions, records in the dead-letter table) are gaps and count as moved.
+//! batches, aborted transactions) are gaps and count as moved.
 
 use arrow_array::RecordBatch;
 use thiserror::Error;
@@ -19,8 +19,12 @@ pub mod column {
     pub const KEY: &str = "_key";
     /// List of structs of a string and a binary, nullable: the headers in order, duplicates kept.
     pub const HEADERS: &str = "_headers";
-    /// Any binary, nullable: the record's value, for `key_value` topics only.
+    /// Any binary, nullable: the record's value, for `key_value` topics and dead letters only.
     pub const VALUE: &str = "value";
+    /// Any text, not null: why a dead letter is no row.
+    pub const ERROR: &str = "error";
+    /// Any integer, nullable: the registered schema that the value of a dead letter names.
+    pub const SCHEMA_ID: &str = "schema_id";
 }
 
 /// Consecutive offsets of one partition with the rows that exist in them.
@@ -35,6 +39,9 @@ pub struct RowBatch {
     /// columns by name (see [`column`]; all but `_offset` may be missing), value columns by their
     /// field id in the `PARQUET:field_id` metadata.
     pub rows: RecordBatch,
+    /// Records of the range that are no rows and go to the dead-letter table: system columns as those
+    /// of rows, and the last three of [`column`]. No offset is in both.
+    pub dead_letters: Option<RecordBatch>,
 }
 
 /// One read of a source: at most this much, within one partition.

@@ -1,7 +1,8 @@
 //! The lake layout: which columns an append table has, and how it grows.
 //!
 //! Top level: `_kafka_partition` int, `_offset` long, `_timestamp` timestamptz, `_kafka` struct
-//! {key, headers, timestamp_type}, then the value columns of a typed topic, or one `value` binary.
+//! {key, headers, timestamp_type}, then the value columns of a typed topic, or one `value` binary; in a
+//! dead-letter table behind it `error` string and `schema_id` int.
 //! The partition column is not called `_partition`: Iceberg reserves that name, and Spark refuses
 //! to read a table column that bears it.
 //!
@@ -39,6 +40,8 @@ pub mod id {
     pub const HEADER_VALUE: i32 = 9;
     pub const TIMESTAMP_TYPE: i32 = 10;
     pub const VALUE: i32 = 11;
+    pub const ERROR: i32 = 12;
+    pub const SCHEMA_ID: i32 = 13;
 }
 
 /// Lake names of the top-level system columns.
@@ -48,6 +51,8 @@ pub mod name {
     pub const TIMESTAMP: &str = "_timestamp";
     pub const KAFKA: &str = "_kafka";
     pub const VALUE: &str = "value";
+    pub const ERROR: &str = "error";
+    pub const SCHEMA_ID: &str = "schema_id";
 }
 
 /// Value field *n* of the topic is lake field `VALUE_ID_BASE + n`; ids between are kept free.
@@ -81,6 +86,8 @@ pub enum ValueLayout {
     KeyValue,
     /// One column per field; every field, nested ones too, has its id in `PARQUET:field_id`.
     Typed(ArrowSchemaRef),
+    /// Records that are no rows: `value` as for `KeyValue`, `error`, and `schema_id`.
+    DeadLetters,
 }
 
 /// Why a topic's schema has no lake form, or no way from the one the table has.
@@ -105,10 +112,14 @@ pub enum SchemaError {
 /// The Iceberg schema (id 0) of a topic with this layout.
 pub fn lake_schema(layout: &ValueLayout) -> Result<Schema, SchemaError> {
     let mut fields = system_fields();
+    let value = optional(id::VALUE, name::VALUE, PrimitiveType::Binary);
     match layout {
-        ValueLayout::KeyValue => {
-            fields.push(optional(id::VALUE, name::VALUE, PrimitiveType::Binary))
-        }
+        ValueLayout::KeyValue => fields.push(value),
+        ValueLayout::DeadLetters => fields.extend([
+            value,
+            required(id::ERROR, name::ERROR, PrimitiveType::String),
+            optional(id::SCHEMA_ID, name::SCHEMA_ID, PrimitiveType::Int),
+        ]),
         ValueLayout::Typed(schema) => {
             fields.extend(struct_fields(schema.fields(), &TAKEN_NAMES, "")?);
         }

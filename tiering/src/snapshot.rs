@@ -1,9 +1,10 @@
-//! An append snapshot made by hand: manifest, manifest list, summary.
+//! A snapshot made by hand: manifest, manifest list, summary.
 //!
-//! The manifest of the added files is written once per commit; the manifest list depends on the
-//! snapshot it follows and is written anew for each attempt, under a name of its own.
+//! The manifest of the added files is written once per commit; what depends on the snapshot it follows,
+//! the manifest list and manifests that lose files, is written anew for each attempt, under names of
+//! their own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use iceberg::io::FileIO;
 use iceberg::spec::{
@@ -12,6 +13,11 @@ use iceberg::spec::{
 };
 use iceberg::{Error, ErrorKind, Result};
 use uuid::Uuid;
+
+use crate::maintain::packer::Packer;
+
+/// A manifest that has to be written anew is begun at this size at the latest.
+const MANIFEST_BYTES: u64 = 8 << 20;
 
 /// Data files are written for the unpartitioned spec the table was made with.
 pub(crate) const UNPARTITIONED_SPEC_ID: i32 = 0;
@@ -84,21 +90,90 @@ async fn write_manifest(
     writer.write_manifest_file().await
 }
 
-/// Writes the manifest list of `parts` on top of the table's current snapshot and gives the
-/// snapshot that names it. `attempt` keeps the names of several tries apart.
+/// What stays of the table's current snapshot under the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Base {
+    manifests: Vec<ManifestFile>,
+    removed: Removed,
+    /// Manifests that were written for it.
+    pub written: Vec<String>,
+}
+
+/// Files that the next snapshot takes out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Removed {
+    files: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Base {
+    /// All of it.
+    pub async fn whole(io: &FileIO, metadata: &TableMetadata) -> Result<Self> {
+        let manifests = match metadata.current_snapshot() {
+            Some(snapshot) => manifests(io, metadata, snapshot).await?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            manifests,
+            ..Self::default()
+        })
+    }
+
+    /// All but the data files at `gone`, which snapshot `snapshot_id` takes out. `id` is fresh: it
+    /// begins the names of the manifests that have to be written.
+    pub async fn without(
+        io: &FileIO,
+        metadata: &TableMetadata,
+        gone: &BTreeSet<String>,
+        snapshot_id: i64,
+        id: Uuid,
+    ) -> Result<Self> {
+        let whole = Self::whole(io, metadata).await?;
+        let mut base = Self::default();
+        let mut packer = Packer::new(io, metadata, snapshot_id, id, MANIFEST_BYTES);
+        for manifest in whole.manifests {
+            let loaded = manifest.load_manifest(io).await?;
+            let alive = loaded.entries().iter().filter(|entry| entry.is_alive());
+            if !alive.clone().any(|entry| gone.contains(entry.file_path())) {
+                base.manifests.push(manifest);
+                continue;
+            }
+            packer
+                .make_room(manifest.manifest_length.unsigned_abs())
+                .await?;
+            for entry in alive {
+                if !gone.contains(entry.file_path()) {
+                    packer.keep(entry)?;
+                    continue;
+                }
+                let file = entry.data_file();
+                base.removed.files += 1;
+                base.removed.rows += file.record_count();
+                base.removed.bytes += file.file_size_in_bytes();
+                packer.delete(entry)?;
+            }
+        }
+        let new = packer.finish().await?;
+        base.written = new.iter().map(|one| one.manifest_path.clone()).collect();
+        base.manifests.extend(new);
+        Ok(base)
+    }
+}
+
+/// Writes the manifest list of `parts` on top of `base`, which is the table's current snapshot or what
+/// stays of it, and gives the snapshot that names it. `attempt` keeps the names of several tries apart.
 pub(crate) async fn write_snapshot(
     io: &FileIO,
     metadata: &TableMetadata,
     parts: &AppendParts,
+    base: Base,
     attempt: u32,
     now_ms: i64,
     properties: HashMap<String, String>,
 ) -> Result<Snapshot> {
     let parent = metadata.current_snapshot();
-    let mut manifests = match parent {
-        Some(snapshot) => manifests(io, metadata, snapshot).await?,
-        None => Vec::new(),
-    };
+    let mut manifests = base.manifests;
     manifests.extend(parts.manifest.clone());
     let list = format!(
         "{}/metadata/snap-{}-{attempt}-{}.avro",
@@ -111,7 +186,12 @@ pub(crate) async fn write_snapshot(
         list,
         manifests,
         now_ms,
-        summary: summary(parts, parent.map(|snapshot| snapshot.summary()), properties),
+        summary: summary(
+            parts,
+            base.removed,
+            parent.map(|snapshot| snapshot.summary()),
+            properties,
+        ),
     };
     new.write(io, metadata).await
 }
@@ -177,40 +257,55 @@ pub(crate) async fn manifests(
     Ok(list.consume_entries().into_iter().collect())
 }
 
-/// What was added, and the totals rolled forward from the parent. A total is left out when a
-/// foreign parent does not state it: a wrong one is worse than none.
+/// What was added and removed, and the totals rolled forward from the parent. A total is left out when
+/// a foreign parent does not state it: a wrong one is worse than none.
 fn summary(
     parts: &AppendParts,
+    removed: Removed,
     parent: Option<&Summary>,
     mut properties: HashMap<String, String>,
 ) -> Summary {
     let sum = |of: fn(&DataFile) -> u64| parts.data_files.iter().map(of).sum::<u64>();
+    let files = parts.data_files.len() as u64;
     let counts = [
-        ("data-files", parts.data_files.len() as u64),
-        ("records", sum(DataFile::record_count)),
-        ("files-size", sum(DataFile::file_size_in_bytes)),
-        ("delete-files", 0),
-        ("position-deletes", 0),
-        ("equality-deletes", 0),
+        ("data-files", files, "deleted-data-files", removed.files),
+        (
+            "records",
+            sum(DataFile::record_count),
+            "deleted-records",
+            removed.rows,
+        ),
+        (
+            "files-size",
+            sum(DataFile::file_size_in_bytes),
+            "removed-files-size",
+            removed.bytes,
+        ),
+        ("delete-files", 0, "removed-delete-files", 0),
+        ("position-deletes", 0, "removed-position-deletes", 0),
+        ("equality-deletes", 0, "removed-equality-deletes", 0),
     ];
-    for (what, added) in counts {
-        if added > 0 {
-            properties.insert(format!("added-{what}"), added.to_string());
-        }
+    for (what, added, removal, gone) in counts {
+        let stated = [(format!("added-{what}"), added), (removal.to_owned(), gone)];
+        let stated = stated.into_iter().filter(|(_, count)| *count > 0);
+        properties.extend(stated.map(|(key, count)| (key, count.to_string())));
         let total = format!("total-{what}");
         let before = match parent {
             None => Some(0),
             Some(parent) => parent
                 .additional_properties
                 .get(&total)
-                .and_then(|n| n.parse().ok()),
+                .and_then(|n| n.parse::<u64>().ok()),
         };
-        if let Some(before) = before {
-            properties.insert(total, (before + added).to_string());
+        if let Some(after) = before.and_then(|before| (before + added).checked_sub(gone)) {
+            properties.insert(total, after.to_string());
         }
     }
     Summary {
-        operation: Operation::Append,
+        operation: match removed.files {
+            0 => Operation::Append,
+            _ => Operation::Overwrite,
+        },
         additional_properties: properties,
     }
 }

@@ -35,6 +35,7 @@ fn batch(first_offset: i64, columns: Vec<(Field, ArrayRef)>) -> RowBatch {
         first_offset,
         end_offset: first_offset + rows,
         rows: rows_of,
+        dead_letters: None,
     }
 }
 

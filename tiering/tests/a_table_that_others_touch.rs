@@ -8,7 +8,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use iceberg::TableUpdate;
-use tidelog_tiering::commit::{Append, CommitError, CommitOutcome, Committer};
+use tidelog_tiering::commit::{Append, CommitError, CommitOutcome, Committer, Part};
 use tidelog_tiering::{
     OffsetRange, PassError, PassLimits, Suspension, TierState, Tierer, TopicIdentity,
 };
@@ -237,7 +237,6 @@ async fn stale_commit(
     let committer = Committer {
         port: world.catalog.as_ref(),
         env: world.env.as_ref(),
-        table: &world.table,
         identity: TopicIdentity {
             topic_id: TOPIC_ID,
             epoch: 1,
@@ -246,9 +245,13 @@ async fn stale_commit(
     };
     let append = Append {
         commit_id: world.env.uuid(),
-        table_uuid,
-        moved: BTreeMap::from([(partition, OffsetRange { start, end })]),
-        data_files: Vec::new(),
+        parts: vec![Part {
+            table: world.table.clone(),
+            table_uuid,
+            moved: BTreeMap::from([(partition, OffsetRange { start, end })]),
+            data_files: Vec::new(),
+            replaces: None,
+        }],
     };
     committer.commit(append).await
 }

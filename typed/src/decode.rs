@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Int32Array, RecordBatch};
 use arrow_schema::ArrowError;
 use bytes::Bytes;
-use tidelog_records::{BatchHeader, Headers, Record, Records, RecordsError};
+use tidelog_records::{BatchHeader, Record, Records, RecordsError};
 
 use crate::column::{Column, Data, Full, Group};
 use crate::json::Reason;
 use crate::schema::Field;
-use crate::writers::{Found, schema_header};
+use crate::writers::{Found, SchemaRef, schema_header, written_by};
 use crate::{RowSchema, WrittenBy, system};
 
 /// Offsets `first..end`.
@@ -69,6 +71,8 @@ pub struct Undecodable {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub headers: Vec<(Bytes, Option<Bytes>)>,
+    /// The schema that the value names, in a topic whose values do.
+    pub schema: Option<SchemaRef>,
     pub reason: Reason,
 }
 
@@ -94,6 +98,30 @@ pub enum DecodeError {
     TooLarge { partition: i32, offset: i64 },
     #[error("columns do not make a batch: {0}")]
     Arrow(#[from] ArrowError),
+}
+
+impl RowBatch {
+    /// The same up to its first undecodable record, which stays as the reason for stopping there.
+    pub fn before_undecodable(mut self) -> Self {
+        let Some(first) = self.undecodable.first() else {
+            return self;
+        };
+        let end = first.offset;
+        let rows = match self.rows.column_by_name(system::name::OFFSET) {
+            Some(offsets) => {
+                let offsets = offsets.as_primitive::<Int64Type>();
+                offsets.values().partition_point(|offset| *offset < end)
+            }
+            None => 0,
+        };
+        self.rows = self.rows.slice(0, rows);
+        self.undecodable.truncate(1);
+        Self {
+            end_offset: end,
+            wanted: None,
+            ..self
+        }
+    }
 }
 
 /// Decodes the records of `range` from `batches`: whole record batches of one partition in offset
@@ -239,7 +267,11 @@ impl<'a> Rows<'a> {
             if reason.is_full() {
                 return Err(too_large(Full));
             }
-            let undecodable = Undecodable::new(record, timestamp_type, reason);
+            let mut undecodable = Undecodable::new(record, timestamp_type, reason);
+            let writers = self.schema.writers().filter(|writers| writers.is_framed());
+            undecodable.schema = writers
+                .and_then(|_| written_by(record))
+                .map(|(schema, _)| schema);
             self.undecodable_bytes += undecodable.size_bytes();
             self.undecodable.push(undecodable);
             return Ok(None);
@@ -308,6 +340,7 @@ impl Undecodable {
                 .clone()
                 .map(|(key, value)| (copy(key), value.map(copy)))
                 .collect(),
+            schema: None,
             reason,
         }
     }
@@ -337,7 +370,7 @@ fn payload_bytes(record: &Record<'_>) -> usize {
     1 + len(record.key) + len(record.value) + headers
 }
 
-fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {
+pub(crate) fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {
     match (&mut column.data, bytes) {
         (Data::Binary(blob) | Data::Text(blob), Some(bytes)) => {
             blob.push(bytes)?;
@@ -350,7 +383,7 @@ fn push_bytes(column: &mut Column, bytes: Option<&[u8]>) -> Result<(), Full> {
 
 /// Milliseconds become microseconds. What Kafka calls no timestamp (−1), one before 1970 and one
 /// that microseconds cannot reach become null, as in the lake.
-fn push_timestamp(column: &mut Column, timestamp_ms: i64) {
+pub(crate) fn push_timestamp(column: &mut Column, timestamp_ms: i64) {
     let us = Some(timestamp_ms)
         .filter(|ms| *ms >= 0)
         .and_then(|ms| ms.checked_mul(1000));
@@ -363,7 +396,10 @@ fn push_timestamp(column: &mut Column, timestamp_ms: i64) {
     }
 }
 
-fn push_headers(column: &mut Column, headers: Headers<'_>) -> Result<(), Full> {
+pub(crate) fn push_headers<'a>(
+    column: &mut Column,
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) -> Result<(), Full> {
     if let Data::List(list) = &mut column.data {
         for (key, value) in headers {
             push_header(&mut list.items, key, value)?;

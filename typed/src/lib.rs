@@ -4,7 +4,7 @@
 //! ```text
 //! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
 //! a writer's schema, a sample ─► Draft ─► TableSchema (new, or merged: evolve)
-//! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable }
+//! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable ─► dead_letters }
 //! Avro schema ─► avro::Writer ─► Draft, or with a TableSchema ─► avro::Plan ─► rows
 //! ```
 //!
@@ -24,6 +24,7 @@
 mod arrow;
 pub mod avro;
 mod column;
+mod dead_letters;
 mod decode;
 pub mod evolve;
 pub mod infer;
@@ -37,6 +38,7 @@ mod schema;
 pub mod system;
 mod writers;
 
+pub use dead_letters::dead_letters;
 pub use decode::{
     DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, Wanted, decode_batches,
 };

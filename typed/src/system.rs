@@ -19,6 +19,9 @@ pub mod id {
     pub const TIMESTAMP_TYPE: i32 = -10;
     /// The value column of a `key_value` topic.
     pub const VALUE: i32 = -11;
+    /// Columns of dead letters only.
+    pub const ERROR: i32 = -12;
+    pub const SCHEMA_ID: i32 = -13;
 }
 
 /// Names of the columns.
@@ -30,6 +33,8 @@ pub mod name {
     pub const KEY: &str = "_key";
     pub const HEADERS: &str = "_headers";
     pub const VALUE: &str = "value";
+    pub const ERROR: &str = "error";
+    pub const SCHEMA_ID: &str = "schema_id";
 }
 
 /// How many system columns stand before the value columns.
@@ -81,6 +86,15 @@ pub(crate) fn fields() -> [Field; COUNT] {
 /// The value column of a `key_value` topic.
 pub(crate) fn value_field() -> Field {
     field(id::VALUE, name::VALUE, Kind::Binary, true)
+}
+
+/// The columns of dead letters behind the system columns.
+pub(crate) fn dead_letter_fields() -> [Field; 3] {
+    [
+        value_field(),
+        field(id::ERROR, name::ERROR, Kind::String, false),
+        field(id::SCHEMA_ID, name::SCHEMA_ID, Kind::Int, true),
+    ]
 }
 
 fn field(id: i32, name: &str, kind: Kind, nullable: bool) -> Field {

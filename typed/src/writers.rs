@@ -125,6 +125,11 @@ impl Writers {
         Self::new(Framing::Bare(plan))
     }
 
+    /// Whether each value says of which schema it is.
+    pub fn is_framed(&self) -> bool {
+        matches!(self.framing, Framing::Framed)
+    }
+
     fn new(framing: Framing) -> Self {
         Self {
             framing,

@@ -16,6 +16,7 @@
 
 mod arrivals;
 pub mod leases;
+mod redecode;
 mod source;
 pub mod state;
 mod topic;
@@ -30,7 +31,7 @@ use tidelog_coordinator::cluster::Topic;
 use tidelog_coordinator::cluster::settings::{TableMode, TopicSettings};
 use tidelog_tiering::Env;
 use tidelog_tiering::catalog::{Catalog, Change, PointerStore};
-use tidelog_tiering::names::{Case, table_name};
+use tidelog_tiering::names::{Case, dead_letter_table_name, table_name};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -200,6 +201,11 @@ impl Lake {
 /// Namespace and name of a topic's lake table.
 pub fn table_of(topic: &Topic) -> (&'static str, String) {
     (NAMESPACE, table_name(&topic.name, Case::Keep))
+}
+
+/// The same of the table for its records that are no rows.
+pub fn dead_letter_table_of(topic: &Topic) -> (&'static str, String) {
+    (NAMESPACE, dead_letter_table_name(&topic.name, Case::Keep))
 }
 
 /// Why a topic that should be in the lake is not tiered at all.

@@ -137,6 +137,33 @@ pub async fn rows(broker: &TestBroker, table: &str, column: &str) -> BTreeMap<(i
     rows
 }
 
+/// Each snapshot's `tidelog.moved`, oldest first; checked to be a chain without gap or overlap.
+pub async fn chain(broker: &TestBroker, table: &str) -> Vec<BTreeMap<String, (i64, i64)>> {
+    let (code, loaded) = get(broker, &format!("/v1/namespaces/tidelog/tables/{table}")).await;
+    assert_eq!(code, 200, "{loaded}");
+    let mut snapshots: Vec<Value> = match loaded["metadata"]["snapshots"].as_array() {
+        Some(snapshots) => snapshots.clone(),
+        None => Vec::new(),
+    };
+    snapshots.sort_by_key(|snapshot| snapshot["sequence-number"].as_i64());
+    let mut ends: BTreeMap<String, i64> = BTreeMap::new();
+    let mut moves = Vec::new();
+    for snapshot in snapshots {
+        // Maintenance moves no rows.
+        if snapshot["summary"]["operation"] == "replace" {
+            continue;
+        }
+        let moved = snapshot["summary"]["tidelog.moved"].as_str().unwrap();
+        let moved: BTreeMap<String, (i64, i64)> = serde_json::from_str(moved).unwrap();
+        for (partition, (start, end)) in &moved {
+            let before = ends.insert(partition.clone(), *end).unwrap_or(*start);
+            assert_eq!(before, *start, "partition {partition}");
+        }
+        moves.push(moved);
+    }
+    moves
+}
+
 fn texts(batch: &RecordBatch, column: &str) -> Vec<((i32, i64), String)> {
     let column_of = |name| batch.column_by_name(name).unwrap();
     let partitions = column_of("_kafka_partition").as_primitive::<Int32Type>();

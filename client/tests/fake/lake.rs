@@ -90,6 +90,7 @@ impl RowSource for Source {
             first_offset: range.from_offset,
             end_offset,
             rows: rows(&self.0, range.partition, range.from_offset..end_offset),
+            dead_letters: None,
         }))
     }
 }

@@ -12,11 +12,15 @@ pub const ACTION_STATUS: i8 = 0;
 /// `action` of a [`TierStatusRequest`]: start a commit now, then answer the status without waiting
 /// for it.
 pub const ACTION_TIER_NOW: i8 = 1;
+/// `action` of a [`TierStatusRequest`]: try dead letters again once what waits has moved, and answer
+/// the status without waiting for it.
+pub const ACTION_RETRY_DEAD_LETTERS: i8 = 2;
 
 message! {
     /// Which topics, and what to do.
     pub struct TierStatusRequest {
-        /// 0 to answer the status, 1 to start a commit of the topics now as well.
+        /// 0 to answer the status, 1 to start a commit of the topics now as well, 2 to try their dead
+        /// letters again as well.
         pub action: i8,
         /// The topics; null for every tiered topic the client may see.
         pub topics: Option<Vec<TierTopic>>,

@@ -1,7 +1,7 @@
 //! The catalog over HTTP: the routes of the Iceberg REST specification that tables need.
 //!
 //! What is not here is not in the list `GET /v1/config` answers, so that clients do without:
-//! views, multi-table transactions, scan planning, OAuth. Listings come whole; page tokens are
+//! views, scan planning, OAuth. Listings come whole; page tokens are
 //! accepted and never given. Credentials are not vended: `X-Iceberg-Access-Delegation` is ignored,
 //! and readers reach the warehouse by their own means. There is no access control in here either:
 //! whoever serves the router puts it in front.
@@ -29,7 +29,7 @@ use crate::port::{CommitRequest, LoadedTable};
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// What `GET /v1/config` says this server can do.
-const ENDPOINTS: [&str; 16] = [
+const ENDPOINTS: [&str; 17] = [
     "GET /v1/{prefix}/namespaces",
     "POST /v1/{prefix}/namespaces",
     "GET /v1/{prefix}/namespaces/{namespace}",
@@ -44,6 +44,7 @@ const ENDPOINTS: [&str; 16] = [
     "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     "DELETE /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     "POST /v1/{prefix}/tables/rename",
+    "POST /v1/{prefix}/transactions/commit",
     "GET /v1/config",
     "HEAD /v1/config",
 ];
@@ -82,6 +83,7 @@ pub fn router(catalog: Arc<Catalog>) -> Router {
                 .delete(drop_table),
         )
         .route("/v1/tables/rename", post(rename_table))
+        .route("/v1/transactions/commit", post(commit_transaction))
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(catalog)
@@ -299,6 +301,27 @@ async fn commit_table(
         "metadata-location": loaded.metadata_location,
         "metadata": loaded.metadata.as_ref(),
     })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct CommitTransaction {
+    table_changes: Vec<TableChange>,
+}
+
+#[derive(Deserialize)]
+struct TableChange {
+    identifier: TableIdent,
+    #[serde(flatten)]
+    request: CommitRequest,
+}
+
+async fn commit_transaction(State(catalog): Shared, body: Bytes) -> Answer {
+    let request: CommitTransaction = parse(&body)?;
+    let changes = request.table_changes.into_iter();
+    let changes = changes.map(|change| (change.identifier, change.request));
+    Box::pin(catalog.commit_tables(changes.collect())).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[derive(Deserialize)]

@@ -105,6 +105,13 @@ impl CommitPort for Catalog {
         Ok(self.commit_table(table, request).await?)
     }
 
+    async fn commit_all(
+        &self,
+        requests: Vec<(TableIdent, CommitRequest)>,
+    ) -> Result<Vec<LoadedTable>, PortError> {
+        Ok(self.commit_tables(requests).await?)
+    }
+
     async fn ensure_namespace(&self, table: &TableIdent) -> Result<(), PortError> {
         match self
             .create_namespace(table.namespace(), BTreeMap::new())

@@ -1,6 +1,6 @@
 //! Tables: created, loaded, changed and renamed by moving pointers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
@@ -122,14 +122,63 @@ impl Catalog {
                     .check(Some(&base.metadata))
                     .map_err(CatalogError::requirement)?;
             }
-            match self.replace(table, &base, request.updates.clone()).await {
+            let next = self.successor(&base, request.updates.clone()).await?;
+            match self.point_to(vec![next]).await {
                 Err(CatalogError::Conflict(_)) => {}
-                other => return other,
+                other => return other.map(|mut loaded| loaded.remove(0)),
             }
         }
         Err(CatalogError::Conflict(format!(
             "{table} is being changed by others all the time"
         )))
+    }
+
+    /// Applies several commit requests as one change: all of them, or none. Tables are created by
+    /// commits of their own.
+    pub async fn commit_tables(
+        &self,
+        requests: Vec<(TableIdent, CommitRequest)>,
+    ) -> Result<Vec<LoadedTable>, CatalogError> {
+        check_changes(&requests)?;
+        for _ in 0..POINTER_RACES_MAX {
+            let mut next = Vec::with_capacity(requests.len());
+            for (table, request) in &requests {
+                match self.successor_of(table, request).await {
+                    Ok(successor) => next.push(successor),
+                    Err(error) => {
+                        self.forget_new(&next).await;
+                        return Err(error);
+                    }
+                }
+            }
+            match self.point_to(next).await {
+                Err(CatalogError::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+        let tables: Vec<_> = requests
+            .iter()
+            .map(|(table, _)| table.to_string())
+            .collect();
+        Err(CatalogError::Conflict(format!(
+            "{} are being changed by others all the time",
+            tables.join(", ")
+        )))
+    }
+
+    /// What `request` makes of a table, once its requirements are seen to hold.
+    async fn successor_of(
+        &self,
+        table: &TableIdent,
+        request: &CommitRequest,
+    ) -> Result<Successor, CatalogError> {
+        let base = self.load_table(table).await?;
+        for requirement in &request.requirements {
+            requirement
+                .check(Some(&base.metadata))
+                .map_err(CatalogError::requirement)?;
+        }
+        self.successor(&base, request.updates.clone()).await
     }
 
     /// Forgets a table. Its files stay.
@@ -159,14 +208,12 @@ impl Catalog {
         Ok(self.pointers.compare_and_set(changes).await?)
     }
 
-    /// Applies `updates` to `base` and moves the pointer from it. A conflict means that the
-    /// pointer had moved.
-    async fn replace(
+    /// Writes what `updates` make of `base`. No pointer names it yet.
+    async fn successor(
         &self,
-        table: &TableIdent,
         base: &LoadedTable,
         updates: Vec<TableUpdate>,
-    ) -> Result<LoadedTable, CatalogError> {
+    ) -> Result<Successor, CatalogError> {
         let bad = |error: iceberg::Error| CatalogError::BadRequest(error.to_string());
         let previous = base.metadata_location.clone();
         let metadata = base.metadata.as_ref().clone();
@@ -179,16 +226,48 @@ impl Catalog {
         }
         let built = builder.build().map_err(bad)?;
         let version = version_of(&previous) + 1;
-        let loaded = self.write_metadata(table, built.metadata, version).await?;
-        let key = table_key(table);
-        let change = Change::replace(key, previous, loaded.metadata_location.clone());
-        self.point(vec![change], &loaded).await?;
-        if deletes_old_metadata(&loaded.metadata) {
-            for expired in built.expired_metadata_logs {
-                self.forget_file(&expired.metadata_file).await;
+        let table = self.write_metadata(&base.ident, built.metadata, version);
+        let expired = built.expired_metadata_logs.into_iter();
+        Ok(Successor {
+            table: table.await?,
+            previous,
+            expired: expired.map(|log| log.metadata_file).collect(),
+        })
+    }
+
+    /// Moves the pointers of all tables to their successors, or none. A conflict means that one of
+    /// them had moved; what was written is deleted again wherever nothing was moved for certain.
+    async fn point_to(&self, next: Vec<Successor>) -> Result<Vec<LoadedTable>, CatalogError> {
+        let changes = next.iter().map(|successor| {
+            let key = table_key(&successor.table.ident);
+            let location = successor.table.metadata_location.clone();
+            Change::replace(key, successor.previous.clone(), location)
+        });
+        let moved = self.pointers.compare_and_set(changes.collect()).await;
+        match moved.map_err(CatalogError::from) {
+            Ok(()) => {}
+            Err(error @ CatalogError::Unknown(_)) => return Err(error),
+            Err(error) => {
+                self.forget_new(&next).await;
+                return Err(error);
             }
         }
-        Ok(loaded)
+        let mut tables = Vec::with_capacity(next.len());
+        for Successor { table, expired, .. } in next {
+            if deletes_old_metadata(&table.metadata) {
+                for location in expired {
+                    self.forget_file(&location).await;
+                }
+            }
+            tables.push(table);
+        }
+        Ok(tables)
+    }
+
+    async fn forget_new(&self, next: &[Successor]) {
+        for successor in next {
+            self.forget_file(&successor.table.metadata_location).await;
+        }
     }
 
     async fn point_new_table(
@@ -228,21 +307,6 @@ impl Catalog {
         Err(CatalogError::Conflict(format!(
             "{namespace:?} is being changed by others all the time"
         )))
-    }
-
-    /// Moves pointers to a metadata file just written; the file goes again if they stayed.
-    async fn point(&self, changes: Vec<Change>, new: &LoadedTable) -> Result<(), CatalogError> {
-        let moved = self
-            .pointers
-            .compare_and_set(changes)
-            .await
-            .map_err(CatalogError::from);
-        if let Err(error) = &moved
-            && !matches!(error, CatalogError::Unknown(_))
-        {
-            self.forget_file(&new.metadata_location).await;
-        }
-        moved
     }
 
     async fn pointer(&self, table: &TableIdent) -> Result<String, CatalogError> {
@@ -302,6 +366,30 @@ impl Catalog {
             warn!(location, %error, "metadata file left behind");
         }
     }
+}
+
+/// What a table is to become.
+struct Successor {
+    table: LoadedTable,
+    /// Where its pointer must still be.
+    previous: String,
+    /// Metadata files that leave the log with this change.
+    expired: Vec<String>,
+}
+
+/// Refuses what one change of several tables cannot be.
+fn check_changes(requests: &[(TableIdent, CommitRequest)]) -> Result<(), CatalogError> {
+    let mut seen = HashSet::new();
+    for (table, request) in requests {
+        if !seen.insert(table) {
+            return Err(CatalogError::BadRequest(format!("{table} is named twice")));
+        }
+        if request.requirements.contains(&TableRequirement::NotExist) {
+            let message = "creating a table together with changes of others".to_owned();
+            return Err(CatalogError::Unsupported(message));
+        }
+    }
+    Ok(())
 }
 
 /// `metadata` with no later time of change than `now_ms`, or that of its newest snapshot. Iceberg's

@@ -237,6 +237,10 @@ async fn the_rest_routes_answer_as_specified() {
     let uuid = json!({"type": "assert-table-uuid", "uuid": Uuid::nil()});
     let wrong_base = json!({"requirements": [uuid], "updates": []});
     let inner = json!({"namespace": ["ns", "in"]});
+    let change = |name: &str| {
+        let identifier = json!({"namespace": ["ns"], "name": name});
+        json!({"table-changes": [{"identifier": identifier, "requirements": [], "updates": []}]})
+    };
     let (get, post, delete, head) = (Method::GET, Method::POST, Method::DELETE, Method::HEAD);
     let t = "/v1/namespaces/ns/tables/t";
     let u = "/v1/namespaces/ns%1Fin/tables/u";
@@ -324,6 +328,14 @@ async fn the_rest_routes_answer_as_specified() {
             json!({"requirements": [], "updates": []}),
             200,
             "/metadata",
+        ),
+        (&post, "/v1/transactions/commit", change("t"), 204, ""),
+        (
+            &post,
+            "/v1/transactions/commit",
+            change("no"),
+            404,
+            "NoSuchTableException",
         ),
         (
             &delete,

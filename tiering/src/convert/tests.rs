@@ -19,6 +19,7 @@ fn batch(columns: Vec<(Field, ArrayRef)>, end_offset: i64) -> RowBatch {
         first_offset: 10,
         end_offset,
         rows,
+        dead_letters: None,
     }
 }
 

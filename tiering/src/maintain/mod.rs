@@ -26,7 +26,7 @@ mod compact;
 mod error;
 mod listing;
 mod merge;
-mod packer;
+pub(crate) mod packer;
 mod packing;
 mod policy;
 mod reach;
@@ -34,7 +34,7 @@ mod replace;
 mod report;
 mod schedule;
 mod site;
-mod sorted;
+pub(crate) mod sorted;
 mod thin;
 mod thinning;
 
@@ -47,6 +47,7 @@ pub use error::MaintainError;
 pub use listing::{FileListing, ListedFile};
 pub use policy::{Cleaning, Compaction, Merging, Pace, Policy, Thinning};
 pub use replace::MAINTENANCE_KEY;
+pub(crate) use replace::can_rewrite;
 pub use report::{Change, StepReport};
 pub use schedule::Step;
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::snapshot::unpartitioned;
 
 /// Writes data manifests of the unpartitioned spec, format version 2.
-pub(super) struct Packer<'a> {
+pub(crate) struct Packer<'a> {
     io: &'a FileIO,
     metadata: &'a TableMetadata,
     snapshot_id: i64,

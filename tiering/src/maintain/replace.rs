@@ -69,7 +69,7 @@ pub(super) enum Outcome {
 
 /// Whether files of this table can be rewritten: what we know to rewrite is what tiering writes.
 /// Row ids of format version 3 would be lost, and foreign specs are not ours to lay out.
-pub(super) fn can_rewrite(metadata: &TableMetadata) -> bool {
+pub(crate) fn can_rewrite(metadata: &TableMetadata) -> bool {
     metadata.format_version() == FormatVersion::V2 && unpartitioned(metadata).is_some()
 }
 

@@ -25,7 +25,7 @@ const BATCH_ROWS: usize = 1024;
 type Key = (i32, i64);
 
 /// The rows of all files by (partition, offset). Each file must be sorted so.
-pub(super) struct Sorted {
+pub(crate) struct Sorted {
     files: Vec<SortedFile>,
 }
 

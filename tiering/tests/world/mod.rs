@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -376,12 +376,15 @@ impl Env for SeededEnv {
     }
 }
 
-/// One topic's rows, computed: every seventh offset is a gap, the rest carry a known payload.
+/// One topic's rows, computed: every seventh offset is a gap, every eleventh may be a dead letter, the
+/// rest carry a known payload.
 #[derive(Debug, Clone, Default)]
 pub struct TopicLog {
     pub bounds: BTreeMap<i32, LogBounds>,
     /// Rows in one batch.
     pub batch: i64,
+    /// Whether every eleventh offset is a dead letter; else it is a row.
+    pub has_dead_letters: bool,
 }
 
 impl TopicLog {
@@ -393,18 +396,58 @@ impl TopicLog {
         Self {
             bounds: (0..).zip(ends.iter().map(bounds)).collect(),
             batch: 16,
+            has_dead_letters: false,
+        }
+    }
+
+    pub fn with_dead_letters(ends: &[i64]) -> Self {
+        Self {
+            has_dead_letters: true,
+            ..Self::new(ends)
         }
     }
 
     pub fn rows(&self) -> BTreeSet<(i32, i64)> {
-        self.bounds
+        self.offsets(|offset| has_row(offset) && !self.is_dead(offset))
+    }
+
+    pub fn dead_letters(&self) -> BTreeSet<(i32, i64)> {
+        self.offsets(|offset| self.is_dead(offset))
+    }
+
+    fn offsets(&self, is_wanted: impl Fn(i64) -> bool) -> BTreeSet<(i32, i64)> {
+        let places = self.bounds.iter().flat_map(|(partition, bounds)| {
+            (bounds.log_start..bounds.stable_end).map(|offset| (*partition, offset))
+        });
+        places.filter(|(_, offset)| is_wanted(*offset)).collect()
+    }
+
+    fn is_dead(&self, offset: i64) -> bool {
+        self.has_dead_letters && has_row(offset) && offset % 11 == 5
+    }
+
+    fn dead_batch(&self, offsets: Range<i64>) -> Option<RecordBatch> {
+        let dead: Vec<i64> = offsets.filter(|offset| self.is_dead(*offset)).collect();
+        if dead.is_empty() {
+            return None;
+        }
+        let schema = Schema::new(vec![
+            Field::new("_offset", DataType::Int64, false),
+            Field::new("value", DataType::Binary, true),
+            Field::new("error", DataType::Utf8, false),
+            Field::new("schema_id", DataType::Int32, true),
+        ]);
+        let values = dead.iter().map(|offset| Some(offset.to_be_bytes()));
+        let errors = dead
             .iter()
-            .flat_map(|(partition, bounds)| {
-                (bounds.log_start..bounds.stable_end)
-                    .filter(|offset| has_row(*offset))
-                    .map(|offset| (*partition, offset))
-            })
-            .collect()
+            .map(|offset| Some(format!("offset {offset} is dead")));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(dead.clone())),
+            Arc::new(values.collect::<BinaryArray>()),
+            Arc::new(errors.collect::<StringArray>()),
+            Arc::new(Int32Array::from(vec![None; dead.len()])),
+        ];
+        Some(RecordBatch::try_new(Arc::new(schema), columns).unwrap())
     }
 
     pub fn append(&mut self, partition: i32, count: i64) {
@@ -430,35 +473,39 @@ impl RowSource for TopicLog {
     fn next(&mut self, range: ReadRange) -> std::result::Result<Option<RowBatch>, SourceError> {
         let end_offset = range.to_offset.min(range.from_offset + self.batch);
         let offsets: Vec<i64> = (range.from_offset..end_offset)
-            .filter(|offset| has_row(*offset))
+            .filter(|offset| has_row(*offset) && !self.is_dead(*offset))
             .collect();
-        let payloads = offsets
-            .iter()
-            .map(|offset| payload(range.partition, *offset));
-        let schema = Schema::new(vec![
-            Field::new("_offset", DataType::Int64, false),
-            Field::new("_timestamp", DataType::Int64, false),
-            payload_field(),
-        ]);
-        let rows = RecordBatch::try_new(
-            Arc::new(schema),
-            vec![
-                Arc::new(Int64Array::from(offsets.clone())),
-                Arc::new(Int64Array::from_iter_values(
-                    offsets.iter().map(|offset| 1000 + offset),
-                )),
-                Arc::new(Int64Array::from_iter_values(payloads)),
-            ],
-        )
-        .unwrap();
+        let rows = row_columns(range.partition, offsets);
         let (partition, first_offset) = (range.partition, range.from_offset);
         Ok(Some(RowBatch {
             partition,
             first_offset,
             end_offset,
             rows,
+            dead_letters: self.dead_batch(first_offset..end_offset),
         }))
     }
+}
+
+/// The rows at these offsets, as a source gives them.
+pub fn row_columns(partition: i32, offsets: Vec<i64>) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_timestamp", DataType::Int64, false),
+        payload_field(),
+    ]);
+    let payloads = offsets.iter().map(|offset| payload(partition, *offset));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(offsets.clone())),
+        Arc::new(
+            offsets
+                .iter()
+                .map(|offset| 1000 + offset)
+                .collect::<Int64Array>(),
+        ),
+        Arc::new(payloads.collect::<Int64Array>()),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
 fn payload_field() -> Field {
@@ -478,6 +525,8 @@ pub struct World {
     pub env: Arc<dyn Env>,
     pub clock: Arc<AtomicI64>,
     pub table: TableIdent,
+    /// Of dead letters, once there is one.
+    pub dead_table: TableIdent,
 }
 
 impl World {
@@ -509,7 +558,8 @@ impl World {
             Arc::clone(&env),
         ));
         let namespace = NamespaceIdent::new("tidelog".to_owned());
-        let table = TableIdent::new(namespace, "orders".to_owned());
+        let table = TableIdent::new(namespace.clone(), "orders".to_owned());
+        let dead_table = TableIdent::new(namespace, "orders__dlq".to_owned());
         Self {
             fate,
             files,
@@ -517,6 +567,7 @@ impl World {
             env,
             clock,
             table,
+            dead_table,
         }
     }
 
@@ -547,7 +598,8 @@ impl World {
         let identity = TopicIdentity { topic_id, epoch };
         let port = Arc::clone(&self.catalog) as _;
         let env = Arc::clone(&self.env);
-        Tierer::open(port, env, self.table.clone(), identity, layout, limits).await
+        let tierer = Tierer::open(port, env, self.table.clone(), identity, layout, limits).await?;
+        Ok(tierer.with_dead_letters(self.dead_table.clone()))
     }
 
     /// Runs `future` until it ends or the world crashes under it (`None`).
@@ -635,6 +687,39 @@ impl World {
             }
         }
         rows
+    }
+
+    /// Every dead letter of the current snapshot. Panics on one that is there twice or is not its
+    /// record's; none if there is no table yet.
+    pub async fn dead_letters(&self) -> BTreeSet<(i32, i64)> {
+        let Ok(table) = self.catalog.load_table(&self.dead_table).await else {
+            return BTreeSet::new();
+        };
+        let Some(current) = table.metadata.current_snapshot_id() else {
+            return BTreeSet::new();
+        };
+        let files = lake_files(&self.io(), &table.metadata, current).await;
+        let mut dead = BTreeSet::new();
+        for file in files.unwrap() {
+            let bytes = self.files.bytes(&file.location);
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+            for batch in reader.build().unwrap() {
+                let batch = batch.unwrap();
+                let column = |name| batch.column_by_name(name).unwrap();
+                let partitions = column("_kafka_partition").as_primitive::<Int32Type>();
+                let offsets = column("_offset").as_primitive::<Int64Type>();
+                let values = column("value").as_binary::<i64>();
+                let errors = column("error").as_string::<i32>();
+                for row in 0..batch.num_rows() {
+                    let offset = offsets.value(row);
+                    assert_eq!(values.value(row), offset.to_be_bytes());
+                    assert_eq!(errors.value(row), format!("offset {offset} is dead"));
+                    let key = (partitions.value(row), offset);
+                    assert!(dead.insert(key), "{key:?} is there twice");
+                }
+            }
+        }
+        dead
     }
 
     fn file_rows(&self, location: &str) -> Vec<(i32, i64)> {

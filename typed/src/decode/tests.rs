@@ -1,8 +1,7 @@
 //! Batches in, rows and undecodable records out: nothing lost, nothing twice.
 
 use arrow_array::Array;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidelog_records::{BatchBuilder, Codec};
@@ -265,4 +264,24 @@ fn an_inferred_table_stops_where_it_has_to_grow() {
         "a JSON array, not an object",
     ];
     assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_batch_can_end_before_its_first_undecodable_record() {
+    let batches = || {
+        [batch(
+            0,
+            &[Some(r#"{"n":1}"#), None, Some(r#"{"n":3}"#), Some("{")],
+        )]
+    };
+    let range = OffsetRange { first: 0, end: 9 };
+    let out = decode_batches(&typed(), 0, range, batches(), &LIMITS).unwrap();
+    assert_eq!((offsets(&out.rows), out.undecodable.len()), (vec![0, 2], 2));
+    let out = out.before_undecodable();
+    assert_eq!((offsets(&out.rows), out.end_offset), (vec![0], 1));
+    assert_eq!(out.undecodable[0].offset, 1);
+
+    let range = OffsetRange { first: 2, end: 3 };
+    let out = decode_batches(&typed(), 0, range, batches(), &LIMITS).unwrap();
+    assert_eq!(out.before_undecodable().end_offset, 3);
 }

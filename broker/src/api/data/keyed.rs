@@ -131,7 +131,7 @@ impl Place {
 
 /// Whether the log has a batch of this producer with this sequence number or a later one. What it was
 /// checked against then was without itself.
-fn was_sent(partition: &Partition, batch: &[u8]) -> bool {
+pub(super) fn was_sent(partition: &Partition, batch: &[u8]) -> bool {
     let Some(header) = BatchHeader::read(batch) else {
         return false;
     };

@@ -15,6 +15,7 @@ pub mod keyed;
 pub mod list_offsets;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod screen;
 pub mod target;
 pub mod transactional;
 pub mod write;

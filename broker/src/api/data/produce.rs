@@ -16,6 +16,7 @@ use tidelog_protocol_ext::StrBytes;
 use tidelog_records::BatchHeader;
 
 use super::admission::Refusal;
+use super::screen::NotDecoded;
 use super::target::TopicKey;
 use super::write::{Asked, Entry, NO_OFFSET, ProduceError, Written, submit};
 use crate::api::context::{Context, Outcome, Reply, Responder};
@@ -118,6 +119,9 @@ fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
             return (0..*records).map(|index| claimed(index, error)).collect();
         }
         ProduceError::Refused(refusal) => refusal,
+        ProduceError::NotDecoded(NotDecoded(bad)) => {
+            return bad.iter().cloned().map(refused_record).collect();
+        }
         ProduceError::Keyed(error) => {
             return error.refused().map(refused_record).into_iter().collect();
         }

@@ -6,6 +6,7 @@
 //! - Batches are submitted when [`submit`] returns, in their order; what became of them is known
 //!   when [`Submission::written`] does.
 //! - A batch sent again (KIP-98) is answered as it was the first time, once that one is durable.
+//! - A batch for a topic that rejects what does not decode is decoded first: see [`super::screen`].
 //! - A batch for a keyed topic is held against the topic's partitioner and merge engine too, and one
 //!   whose writer waits for the sync is answered once the key table has it: see [`super::keyed`].
 //! - The first batch of a transaction in a partition waits until the coordinator confirms that it knows
@@ -21,6 +22,7 @@ use tidelog_storage::{Ack, AppendError, Origin, Partition, Terms};
 use super::admission::{self, Admitted, Refusal, Rules};
 use super::compute::compute;
 use super::keyed::{self, KeyedError, Place};
+use super::screen::{NotDecoded, Screen};
 use super::target::{PartitionError, TopicKey, check_no_view, partition_of};
 use super::transactional::{self, Membership, Unconfirmed};
 use crate::api::context::Context;
@@ -49,6 +51,8 @@ pub enum ProduceError {
     Importing,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    NotDecoded(#[from] NotDecoded),
     #[error(transparent)]
     Keyed(#[from] KeyedError),
     #[error(transparent)]
@@ -106,6 +110,7 @@ struct Aimed {
     partition: Arc<Partition>,
     settings: Arc<TopicSettings>,
     place: Option<Place>,
+    screen: Option<Screen>,
     records: Bytes,
 }
 
@@ -219,6 +224,7 @@ fn aim(ctx: &Context, entries: Vec<Entry<Bytes>>) -> Vec<Entry<Aimed>> {
             }
             Ok(Aimed {
                 topic: topic.name.clone(),
+                screen: Screen::of(&ctx.broker, topic, &settings, &partition),
                 partition,
                 place: Place::of(&ctx.broker, topic, &settings, index),
                 settings,
@@ -244,6 +250,7 @@ async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Ent
     let bytes: usize = sent().map(|aimed| aimed.records.len()).sum();
     let mut places = sent().filter_map(|aimed| aimed.place.as_ref());
     let heavy = places.any(Place::is_heavy)
+        || sent().any(|aimed| aimed.screen.is_some())
         || admission::is_heavy(bytes, sent().map(|aimed| &aimed.records[..]));
     let judge = move || {
         let judged = entries.into_iter().map(|entry| {
@@ -254,6 +261,9 @@ async fn judge(entries: Vec<Entry<Aimed>>, version: i16, now_ms: i64) -> Vec<Ent
                     now_ms,
                 };
                 let batch = admission::admit(&aimed.records, &rules)?;
+                if let Some(screen) = &aimed.screen {
+                    screen.check(&batch.bytes)?;
+                }
                 let is_settled = match &aimed.place {
                     Some(place) => place.admit(&batch.bytes)?,
                     None => true,

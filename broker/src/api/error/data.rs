@@ -78,6 +78,7 @@ impl Coded for ProduceError {
             // librdkafka does not even count it as a retry.
             ProduceError::Importing => ErrorCode::NotLeaderOrFollower,
             ProduceError::Refused(refusal) => refusal.code(),
+            ProduceError::NotDecoded(_) => ErrorCode::InvalidRecord,
             ProduceError::Keyed(error) => error.code(),
             ProduceError::Append(error) => error.code(),
         }

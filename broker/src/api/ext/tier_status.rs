@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tidelog_coordinator::cluster::Topic;
 use tidelog_protocol_ext::StrBytes;
 use tidelog_protocol_ext::ext::tier_status::{
-    ACTION_STATUS, ACTION_TIER_NOW, TierPartitionStatus, TierStatusRequest, TierStatusResponse,
-    TierTopic, TierTopicStatus,
+    ACTION_RETRY_DEAD_LETTERS, ACTION_STATUS, ACTION_TIER_NOW, TierPartitionStatus,
+    TierStatusRequest, TierStatusResponse, TierTopic, TierTopicStatus,
 };
 use uuid::Uuid;
 
@@ -26,12 +26,15 @@ const NONE: i64 = -1;
 
 /// Why the request as a whole is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("action {0} is not known: 0 answers the status, 1 starts a commit as well")]
+#[error(
+    "action {0} is not known: 0 answers the status, 1 starts a commit as well, 2 tries dead letters \
+     again as well"
+)]
 pub struct UnknownAction(pub i8);
 
 pub async fn handle(ctx: &Context, request: TierStatusRequest) -> Outcome {
     let TierStatusRequest { action, topics } = request;
-    if ![ACTION_STATUS, ACTION_TIER_NOW].contains(&action) {
+    if ![ACTION_STATUS, ACTION_TIER_NOW, ACTION_RETRY_DEAD_LETTERS].contains(&action) {
         let Failure { code, message } = Failure::from(&UnknownAction(action));
         return ctx.answer_ext::<TierStatusRequest>(&TierStatusResponse {
             error_code: code.code(),
@@ -86,8 +89,10 @@ fn described(ctx: &Context, view: &View, topic: &Arc<Topic>, action: i8) -> Tier
     };
     match ctx.broker.lake().topic(topic, &settings) {
         Ok(lake) => {
-            if action == ACTION_TIER_NOW {
-                lake.tier_now();
+            match action {
+                ACTION_TIER_NOW => lake.tier_now(),
+                ACTION_RETRY_DEAD_LETTERS => lake.retry_dead_letters(),
+                _ => {}
             }
             tiered(status, topic, &lake, ctx.broker.now_ms())
         }

@@ -4,9 +4,9 @@
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
-use tidelog_coordinator::cluster::{Alteration, ConfigChange};
+use tidelog_coordinator::cluster::Alteration;
 
-use super::alteration::{self, Altered, Asked, Change};
+use super::alteration::{self, Altered, Asked, BadChange, Change};
 use super::config_resource::{self, BadResource};
 use crate::api::context::{Context, Outcome};
 use crate::api::error::code_of;
@@ -19,7 +19,7 @@ pub async fn handle(ctx: &Context, request: AlterConfigsRequest) -> Outcome {
 }
 
 fn asked(resource: AlterConfigsResource) -> Asked {
-    let change = || {
+    let change = || -> Result<Change, BadChange> {
         let named = config_resource::named(resource.resource_type, &resource.resource_name)?;
         let configs = resource.configs.iter().map(|config| {
             let name = config.name.to_string();
@@ -28,13 +28,11 @@ fn asked(resource: AlterConfigsResource) -> Asked {
                 None => Err(BadResource::NoValue(name)),
             }
         });
-        Ok(Change::Settings(ConfigChange {
-            resource: named,
-            alteration: Alteration::Replace(configs.collect::<Result<_, _>>()?),
-        }))
+        let configs: Result<_, BadResource> = configs.collect();
+        Change::of(named, Alteration::Replace(configs?))
     };
     Asked {
-        change: change().map_err(|bad: BadResource| bad.into()),
+        change: change(),
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
     }

@@ -4,7 +4,10 @@
 //! Changes that concern tables come one at a time, so that each is judged by what the one before it
 //! left. Levels of loggers belong to the process and are changed here.
 
-use tidelog_coordinator::cluster::{Alteration, Command, ConfigChange, ConfigResource, Reply};
+use tidelog_coordinator::cluster::settings::ConfigError;
+use tidelog_coordinator::cluster::{
+    Alteration, ClusterError, Command, ConfigChange, ConfigResource, Reply,
+};
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
 use tracing::warn;
 
@@ -38,9 +41,28 @@ pub enum BadChange {
     #[error(transparent)]
     Resource(#[from] BadResource),
     #[error(transparent)]
+    Alias(#[from] ConfigError),
+    #[error(transparent)]
     Table(#[from] BadTable),
     #[error(transparent)]
     Levels(#[from] BadLevels),
+}
+
+impl Change {
+    /// A change of the settings of `resource`, those of topics without aliases.
+    ///
+    /// # Errors
+    /// [`BadChange::Alias`].
+    pub fn of(resource: ConfigResource, alteration: Alteration) -> Result<Self, BadChange> {
+        let alteration = match &resource {
+            ConfigResource::Topic(_) => alteration.without_aliases()?,
+            _ => alteration,
+        };
+        Ok(Self::Settings(ConfigChange {
+            resource,
+            alteration,
+        }))
+    }
 }
 
 /// What became of it.
@@ -138,6 +160,7 @@ impl Coded for BadChange {
     fn code(&self) -> ErrorCode {
         match self {
             BadChange::Resource(error) => error.code(),
+            BadChange::Alias(error) => ClusterError::from(error.clone()).code(),
             BadChange::Table(error) => error.code(),
             BadChange::Levels(error) => error.code(),
         }

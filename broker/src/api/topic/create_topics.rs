@@ -11,8 +11,8 @@ use kafka_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult,
 };
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
-use tidelog_coordinator::cluster::settings::ConfigEntry;
-use tidelog_coordinator::cluster::{Command, CreatedTopic, NewTopic, Reply, Topic};
+use tidelog_coordinator::cluster::settings::{ConfigEntry, without_aliases};
+use tidelog_coordinator::cluster::{ClusterError, Command, CreatedTopic, NewTopic, Reply, Topic};
 use tidelog_protocol_ext::StrBytes;
 use tracing::warn;
 use uuid::Uuid;
@@ -41,8 +41,8 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
     for topic in request.topics {
         let name = topic.name.clone();
         let topic = new_topic(topic, &settings);
-        match check_new(&ctx.broker, &topic) {
-            Ok(()) => new.push(topic),
+        match checked(&ctx.broker, topic) {
+            Ok(topic) => new.push(topic),
             Err(failure) => bad.push(refused(name, failure)),
         }
     }
@@ -86,10 +86,14 @@ pub async fn handle(ctx: &Context, request: CreateTopicsRequest) -> Outcome {
     ctx.answer(&CreateTopicsResponse::default().with_topics(topics))
 }
 
-/// What of a topic's settings takes more than their owner to judge.
-fn check_new(broker: &Broker, topic: &NewTopic) -> Result<(), Failure> {
-    table::check_new(broker, &topic.configs).map_err(|error| Failure::from(&error))?;
-    views::check_new(broker, &topic.configs).map_err(|error| Failure::from(&error))
+/// A topic whose settings go by their own names, and what of them takes more than their owner to judge
+/// is judged.
+fn checked(broker: &Broker, topic: NewTopic) -> Result<NewTopic, Failure> {
+    let configs = without_aliases(topic.configs);
+    let configs = configs.map_err(|error| Failure::from(&ClusterError::from(error)))?;
+    table::check_new(broker, &configs).map_err(|error| Failure::from(&error))?;
+    views::check_new(broker, &configs).map_err(|error| Failure::from(&error))?;
+    Ok(NewTopic { configs, ..topic })
 }
 
 fn new_topic(topic: CreatableTopic, settings: &Settings) -> NewTopic {

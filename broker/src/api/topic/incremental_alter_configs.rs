@@ -5,7 +5,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use tidelog_coordinator::cluster::{Alteration, ConfigChange, ConfigEdit, EditOp};
+use tidelog_coordinator::cluster::{Alteration, ConfigEdit, EditOp};
 
 use super::alteration::{self, Altered, Asked, BadChange, Change};
 use super::config_resource::{self, BROKER_LOGGER, BadResource};
@@ -30,10 +30,8 @@ fn asked(ctx: &Context, resource: AlterConfigsResource) -> Asked {
         }
         let named = config_resource::named(resource.resource_type, name)?;
         let edits = resource.configs.iter().map(edit);
-        Ok(Change::Settings(ConfigChange {
-            resource: named,
-            alteration: Alteration::Edit(edits.collect::<Result<_, _>>()?),
-        }))
+        let edits: Result<_, BadResource> = edits.collect();
+        Change::of(named, Alteration::Edit(edits?))
     };
     Asked {
         change: change(),

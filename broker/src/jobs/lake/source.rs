@@ -1,14 +1,20 @@
 //! The log of one topic as rows for the lake.
 //!
 //! Offsets without a row (control batches, records that do not decode) are covered all the same.
-//! A record that does not decode stays out of the table and readable by Kafka clients; it is counted
-//! here and named once per pass. A dead-letter table for such records comes later.
+//! A record that does not decode stays readable by Kafka clients; it is counted here, named once per
+//! pass, and given as a dead letter where the topic's settings have it so. Where they say suspend, its
+//! partition ends before it.
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use tidelog_coordinator::cluster::settings::InvalidRecords;
 use tidelog_storage::{Committed, ReadEnd};
 use tidelog_tiering::{ReadRange, RowBatch, RowSource, SourceError};
-use tidelog_typed::{DecodeLimits, OffsetRange, RowSchema, Undecodable, Wanted, decode_batches};
+use tidelog_typed::{
+    DecodeError, DecodeLimits, OffsetRange, RowBatch as Decoded, RowSchema, Undecodable, Wanted,
+    dead_letters, decode_batches,
+};
 use uuid::Uuid;
 
 use crate::log::Log;
@@ -27,25 +33,30 @@ pub struct LogRows {
     log: Arc<Log>,
     topic: Uuid,
     schema: RowSchema,
-    /// Records that did not decode, over all reads.
+    invalid: InvalidRecords,
+    /// Records that did not decode and were passed over, over all reads.
     pub undecodable: u64,
     /// Partition and offset of the first of them, and why.
     pub first_undecodable: Option<(i32, i64, String)>,
     pub wanted: Vec<Asked>,
+    /// Partitions that end before a record that does not decode, and what it is.
+    pub suspended: Vec<(i32, String)>,
 }
 
 /// What the table has to learn before it takes the record at an offset of a partition.
 pub type Asked = (i32, i64, Wanted);
 
 impl LogRows {
-    pub fn new(log: Arc<Log>, topic: Uuid, schema: RowSchema) -> Self {
+    pub fn new(log: Arc<Log>, topic: Uuid, schema: RowSchema, invalid: InvalidRecords) -> Self {
         Self {
             log,
             topic,
             schema,
+            invalid,
             undecodable: 0,
             first_undecodable: None,
             wanted: Vec::new(),
+            suspended: Vec::new(),
         }
     }
 
@@ -65,17 +76,38 @@ impl LogRows {
         let partition = range.partition;
         let decoded = decode_batches(&self.schema, partition, offsets, committed.batches, &limits)
             .map_err(|error| error.to_string())?;
-        self.count(partition, &decoded.undecodable);
-        if let (Some(wanted), true) = (decoded.wanted, decoded.end_offset == decoded.first_offset) {
-            self.wanted.push((partition, decoded.end_offset, wanted));
+        let decoded = match self.invalid {
+            InvalidRecords::Suspend => decoded.before_undecodable(),
+            InvalidRecords::DeadLetter | InvalidRecords::Drop | InvalidRecords::Reject => decoded,
+        };
+        if decoded.end_offset == decoded.first_offset && self.stands_still(&decoded) {
             return Ok(None);
         }
+        let dead_letters = self.passed_over(partition, &decoded.undecodable);
         Ok(Some(RowBatch {
             partition,
             first_offset: decoded.first_offset,
             end_offset: decoded.end_offset,
             rows: decoded.rows,
+            dead_letters: dead_letters.map_err(|error| error.to_string())?,
         }))
+    }
+
+    /// Notes why the first record asked for was not taken; false if nothing stands in the way.
+    fn stands_still(&mut self, decoded: &Decoded) -> bool {
+        let (partition, offset) = (decoded.partition, decoded.end_offset);
+        if let Some(wanted) = &decoded.wanted {
+            self.wanted.push((partition, offset, wanted.clone()));
+        } else if let Some(first) = decoded.undecodable.first() {
+            let reason = &first.reason;
+            let why = format!(
+                "offset {offset} does not decode (tidelog.table.invalid.records=suspend): {reason}"
+            );
+            self.suspended.push((partition, why));
+        } else {
+            return false;
+        }
+        true
     }
 
     /// What counts of the batches from the one that holds the first offset on; `None` when there is
@@ -96,10 +128,26 @@ impl LogRows {
         Ok(Some(committed.map_err(|error| error.to_string())?))
     }
 
-    fn count(&mut self, partition: i32, undecodable: &[Undecodable]) {
+    /// Counts records without a row that are covered; gives those that go elsewhere.
+    fn passed_over(
+        &mut self,
+        partition: i32,
+        undecodable: &[Undecodable],
+    ) -> Result<Option<RecordBatch>, DecodeError> {
+        // One that suspends is where the batch ends, and not covered.
+        let is_covered = self.invalid != InvalidRecords::Suspend;
+        let Some(first) = undecodable.first().filter(|_| is_covered) else {
+            return Ok(None);
+        };
         self.undecodable += undecodable.len() as u64;
-        if let (None, Some(first)) = (&self.first_undecodable, undecodable.first()) {
-            self.first_undecodable = Some((partition, first.offset, first.reason.to_string()));
+        self.first_undecodable
+            .get_or_insert_with(|| (partition, first.offset, first.reason.to_string()));
+        match self.invalid {
+            InvalidRecords::Drop | InvalidRecords::Suspend => Ok(None),
+            // What could not be refused when it was produced is not lost.
+            InvalidRecords::DeadLetter | InvalidRecords::Reject => {
+                dead_letters(partition, undecodable).map(Some)
+            }
         }
     }
 }

@@ -81,6 +81,7 @@ pub struct TopicLake {
     log: Arc<Log>,
     state: Mutex<State>,
     asked: AtomicBool,
+    retry_asked: AtomicBool,
     pub(super) nudge: Notify,
 }
 
@@ -104,6 +105,7 @@ impl TopicLake {
             log,
             state: Mutex::new(state),
             asked: AtomicBool::new(false),
+            retry_asked: AtomicBool::new(false),
             nudge: Notify::new(),
         }
     }
@@ -165,6 +167,22 @@ impl TopicLake {
     /// Whether a commit was asked for since the last question.
     pub(super) fn take_asked(&self) -> bool {
         self.asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks that dead letters be tried again, once what waits has moved.
+    pub fn retry_dead_letters(&self) {
+        self.retry_asked.store(true, Ordering::Release);
+        self.nudge.notify_one();
+    }
+
+    /// Whether another try of dead letters was asked for.
+    pub(super) fn is_retry_asked(&self) -> bool {
+        self.retry_asked.load(Ordering::Acquire)
+    }
+
+    /// The same since the last question.
+    pub(super) fn take_retry_asked(&self) -> bool {
+        self.retry_asked.swap(false, Ordering::AcqRel)
     }
 
     /// Looks at the partitions; gives the age of the oldest row and the bytes that wait.

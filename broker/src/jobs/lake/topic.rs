@@ -5,7 +5,7 @@
 //! A partition that cannot be read is left out of passes until the next try, so that it does not hold
 //! the others up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,22 @@ use std::time::Duration;
 use futures::FutureExt;
 use iceberg::{NamespaceIdent, TableIdent};
 use tidelog_coordinator::cluster::Topic;
-use tidelog_coordinator::cluster::settings::TopicSettings;
+use tidelog_coordinator::cluster::settings::{InvalidRecords, TopicSettings};
 use tidelog_tiering::catalog::{Change, PointerError, PointerStore};
 use tidelog_tiering::commit::CommitError;
 use tidelog_tiering::{
-    CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Suspension, TierState,
-    Tierer, TopicIdentity, ValueLayout,
+    CommitPort, LogBounds, PassError, PassLimits, PassReport, PortError, Retry, Suspension,
+    TierState, Tierer, TopicIdentity, ValueLayout,
 };
-use tracing::{info, warn};
+use tidelog_typed::{Wanted, WrittenBy};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::redecode::DeadRows;
 use super::source::{Asked, LogRows};
 use super::state::{Standing, TopicLake};
 use super::upkeep::Upkeep;
-use super::{Shared, table_of};
+use super::{Shared, dead_letter_table_of, table_of};
 use crate::jobs::rows::format::{BadFormat, Format};
 
 /// Pointers that remember which topics have had a table; see [`Mover::open`].
@@ -37,6 +39,9 @@ const COMMIT_BYTES: u64 = 64 << 20;
 
 /// Arrow bytes of one commit, about.
 const PASS_BYTES_MAX: usize = 128 << 20;
+
+/// Writers of dead letters that one run asks about.
+const WRITERS_MAX: usize = 100;
 
 const RETRY_MS_MIN: i64 = 1_000;
 const RETRY_MS_MAX: i64 = 60_000;
@@ -72,7 +77,11 @@ struct Open {
     tierer: Tierer,
     format: Arc<Format>,
     table: TableIdent,
+    identity: TopicIdentity,
     upkeep: Upkeep,
+    dead_letters: TableIdent,
+    /// That of the table of dead letters, once there is one.
+    dead_upkeep: Option<Upkeep>,
 }
 
 /// The task of one topic.
@@ -126,7 +135,7 @@ impl Mover {
         let enough = waiting.age_ms >= target_ms / 2 || waiting.bytes >= COMMIT_BYTES;
         let due = match standing {
             Standing::Starting => true,
-            Standing::Active => waiting.rows && (enough || asked),
+            Standing::Active => waiting.rows && (enough || asked) || self.lake.is_retry_asked(),
             Standing::Stopped(_) => asked || now_ms >= self.retry_at_ms,
         };
         if !due {
@@ -147,13 +156,18 @@ impl Mover {
 
     /// Keeps the table in shape, a step at a time. What goes wrong holds nobody up.
     async fn maintain(&mut self, topic: &Topic, now_ms: i64) {
-        let Some(open) = self.open.as_mut().filter(|open| open.upkeep.is_due(now_ms)) else {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let upkeeps = [Some(&mut open.upkeep), open.dead_upkeep.as_mut()];
+        let mut upkeeps = upkeeps.into_iter().flatten();
+        let Some(upkeep) = upkeeps.find(|upkeep| upkeep.is_due(now_ms)) else {
             return;
         };
         let pinned = self.lake.pinned();
         // Never closed; bounds the memory of encoders.
         let _permit = self.shared.passes.acquire().await.ok();
-        let step = AssertUnwindSafe(open.upkeep.step(topic, now_ms, &pinned)).catch_unwind();
+        let step = AssertUnwindSafe(upkeep.step(topic, now_ms, &pinned)).catch_unwind();
         if step.await.unwrap_or(false)
             && let Ok(TierState::Active(mark)) = open.tierer.state().await
         {
@@ -182,6 +196,9 @@ impl Mover {
     async fn work(&mut self, topic: &Topic, settings: &TopicSettings) -> Result<(), Stopped> {
         // Never closed; bounds the memory of encoders.
         let _permit = self.shared.passes.acquire().await.ok();
+        if self.lake.standing().reason().is_some() {
+            self.renew(topic).await;
+        }
         let format = match self.shared.rows.format(topic, &settings.table) {
             Err(BadFormat::Undecided) => return Ok(()),
             format => format?,
@@ -190,16 +207,92 @@ impl Mover {
         if !self.open.as_ref().is_some_and(is_open) {
             self.open = Some(self.open(topic, format).await?);
         }
-        let Some(open) = &self.open else {
+        let Some(mut open) = self.open.take() else {
             return Ok(());
         };
+        let moved = self.move_rows(topic, settings, &mut open).await;
+        if moved.is_ok() && self.lake.take_retry_asked() {
+            self.retry_dead_letters(topic, &open).await;
+        }
+        self.open = Some(open);
+        moved
+    }
+
+    /// Tries dead letters again. What goes wrong is shown and not tried again by itself.
+    async fn retry_dead_letters(&self, topic: &Topic, open: &Open) {
+        if let Some(writers) = open.format.schema.writers() {
+            writers.forget_unusable();
+        }
+        let (mut run, mut met, mut rows) = (Retry::default(), HashSet::new(), 0);
+        while !self.shared.stop.is_stopping() {
+            let mut decoder = DeadRows::new(open.format.schema.clone());
+            let report = match Box::pin(open.tierer.retry(&mut run, &mut decoder)).await {
+                Ok(report) => report,
+                Err(error) => {
+                    warn!(topic = topic.name, %error, "dead letters could not be tried again");
+                    break;
+                }
+            };
+            rows += report.rows;
+            let mut new = decoder.wanted;
+            new.retain(|writer| met.len() < WRITERS_MAX && met.insert(writer.clone()));
+            if !new.is_empty() {
+                self.meet(topic, new).await;
+                // What they wrote was passed over.
+                run = Retry::default();
+                let now = self.format(topic.id);
+                if !now.is_some_and(|now| Arc::ptr_eq(&now, &open.format)) {
+                    // The table has grown: the next round goes on with its new columns.
+                    self.lake.retry_dead_letters();
+                    break;
+                }
+            } else if !report.more {
+                break;
+            }
+        }
+        self.shared.metrics.dead_letters_retried.inc_by(rows);
+        info!(topic = topic.name, rows, "dead letters were tried again");
+        if rows > 0
+            && let Ok(TierState::Active(mark)) = open.tierer.state().await
+        {
+            self.lake.set_mark(mark);
+        }
+    }
+
+    /// Has what writers wrote found out. A writer that cannot be asked about stays unknown.
+    async fn meet(&self, topic: &Topic, writers: HashSet<WrittenBy>) {
+        let Some(partition) = self.shared.log.partition(topic.id, 0) else {
+            return;
+        };
+        let rows = &self.shared.rows;
+        for writer in writers {
+            let wanted = Wanted::Writer(writer);
+            // Only columns are found out from records of the log.
+            let met = rows.binder().teach(rows, &partition, 0, wanted).await;
+            if let Err(error) = met {
+                warn!(topic = topic.name, %error, "the schema of dead letters is not known");
+            }
+        }
+    }
+
+    async fn move_rows(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        open: &mut Open,
+    ) -> Result<(), Stopped> {
+        let invalid = settings.table.invalid_records;
         let mut left_out = BTreeMap::new();
         loop {
             let bounds = self.bounds(topic, &mut left_out);
-            match self.pass(topic, open, &bounds).await {
-                Ok((report, wanted)) => {
-                    let more = report.more || !wanted.is_empty();
-                    self.teach(topic, wanted, &mut left_out).await;
+            match self.pass(topic, open, invalid, &bounds).await {
+                Ok((report, rows)) => {
+                    let more = report.more || !rows.wanted.is_empty();
+                    if report.dead_letters > 0 {
+                        self.keep_up_dead_letters(open);
+                    }
+                    left_out.extend(rows.suspended);
+                    self.teach(topic, rows.wanted, &mut left_out).await;
                     // With newer columns it goes on in the next round.
                     let is_same = self
                         .format(topic.id)
@@ -221,6 +314,9 @@ impl Mover {
                 }
                 Err(PassError::Commit(CommitError::Port(PortError::NotFound(_)))) => {
                     return Err(Stopped::TableGone(open.table.to_string()));
+                }
+                Err(PassError::Commit(CommitError::Suspended(Suspension::DeadLetters(reason)))) => {
+                    return Err(taken(&open.dead_letters, *reason));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -255,37 +351,45 @@ impl Mover {
         &self,
         topic: &Topic,
         open: &Open,
+        invalid: InvalidRecords,
         bounds: &BTreeMap<i32, LogBounds>,
-    ) -> Result<(PassReport, Vec<Asked>), PassError> {
+    ) -> Result<(PassReport, LogRows), PassError> {
         let mut rows = LogRows::new(
             Arc::clone(&self.shared.log),
             topic.id,
             open.format.schema.clone(),
+            invalid,
         );
         let report = Box::pin(open.tierer.pass(&mut rows, bounds)).await?;
         self.lake.set_mark(report.mark.clone());
         if report.moved.is_empty() {
-            return Ok((report, rows.wanted));
+            return Ok((report, rows));
         }
         let metrics = &self.shared.metrics;
         metrics.commits.inc();
         metrics.rows.inc_by(report.rows);
         metrics.bytes.inc_by(report.file_bytes);
         metrics.undecodable.inc_by(rows.undecodable);
+        metrics.dead_letters.inc_by(report.dead_letters);
         info!(
             topic = topic.name,
             rows = report.rows,
             bytes = report.file_bytes,
             "committed to the lake"
         );
-        if let Some((partition, offset, reason)) = rows.first_undecodable {
-            let count = rows.undecodable;
+        if let Some((partition, offset, reason)) = &rows.first_undecodable {
+            let (count, dead_letters) = (rows.undecodable, report.dead_letters);
             warn!(
                 topic = topic.name,
-                count, partition, offset, reason, "records do not decode and stay out of the table"
+                count,
+                dead_letters,
+                partition,
+                offset,
+                reason,
+                "records do not decode and stay out of the table"
             );
         }
-        Ok((report, rows.wanted))
+        Ok((report, rows))
     }
 
     /// Lets the table learn what records take; a partition for which it cannot is left out.
@@ -299,6 +403,17 @@ impl Mover {
             if let Err(error) = taught.await {
                 left_out.insert(index, error.to_string());
             }
+        }
+    }
+
+    /// Has what could not be used of schemas asked for anew, now and then: it may be why the topic stands
+    /// still.
+    async fn renew(&self, topic: &Topic) {
+        let rows = &self.shared.rows;
+        if let Some(partition) = self.shared.log.partition(topic.id, 0)
+            && let Err(error) = rows.binder().refresh(rows, &partition).await
+        {
+            debug!(topic = topic.name, %error, "what is known of writers is not renewed");
         }
     }
 
@@ -360,26 +475,52 @@ impl Mover {
         };
         let env = Arc::clone(&self.shared.env);
         let upkeep = Upkeep::new(&self.shared, table.clone(), identity);
+        let (namespace, name) = dead_letter_table_of(topic);
+        let dead_letters = TableIdent::new(NamespaceIdent::new(namespace.to_owned()), name);
+        let has_dead_letters = port.load(&dead_letters).await.is_ok();
         let opening = Tierer::open(port, env, table.clone(), identity, &layout, limits);
-        let tierer = Box::pin(opening).await?;
+        let tierer = Box::pin(opening)
+            .await?
+            .with_dead_letters(dead_letters.clone());
         match tierer.state().await? {
             TierState::Active(mark) => self.lake.set_mark(mark),
-            TierState::Suspended(Suspension::ForeignTopic { found: owner }) => {
-                let table = table.to_string();
-                return Err(Stopped::TableTaken { table, owner });
-            }
-            TierState::Suspended(suspension) => return Err(PassError::from(suspension).into()),
+            TierState::Suspended(suspension) => return Err(taken(&table, suspension)),
         }
         if !remembered {
             let change = Change::create(memory, table.to_string());
             self.shared.pointers.compare_and_set(vec![change]).await?;
         }
-        Ok(Open {
+        let mut open = Open {
             tierer,
             format,
             table,
+            identity,
             upkeep,
-        })
+            dead_letters,
+            dead_upkeep: None,
+        };
+        if has_dead_letters {
+            self.keep_up_dead_letters(&mut open);
+        }
+        Ok(open)
+    }
+
+    /// From now on there is a table of dead letters to keep in shape.
+    fn keep_up_dead_letters(&self, open: &mut Open) {
+        let (table, identity) = (&open.dead_letters, open.identity);
+        let new = || Upkeep::new(&self.shared, table.clone(), identity);
+        open.dead_upkeep.get_or_insert_with(new);
+    }
+}
+
+/// Why nothing moves into a table that is there.
+fn taken(table: &TableIdent, suspension: Suspension) -> Stopped {
+    match suspension {
+        Suspension::ForeignTopic { found: owner } => Stopped::TableTaken {
+            table: table.to_string(),
+            owner,
+        },
+        other => PassError::from(other).into(),
     }
 }
 

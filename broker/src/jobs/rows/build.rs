@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidelog_records::BatchHeader;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{Compression, EncodeError, EncodedBlock, ProjectError, Projection};
-use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, Wanted, decode_batches};
+use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Wanted, decode_batches};
 
 use super::format::Format;
 
@@ -45,6 +45,8 @@ pub struct Built {
     pub first_undecodable: Option<(Offset, String)>,
     /// What the table has to learn before the record at `end` can be a row.
     pub wanted: Option<Wanted>,
+    /// Why the record at `end` stands in the way, where such records do.
+    pub suspended: Option<String>,
 }
 
 /// Builds the rows of `range` out of `batches`; the first block answers for offsets from `base` on,
@@ -58,6 +60,37 @@ pub fn build(
     range: OffsetRange,
     base: Offset,
     batches: &[Bytes],
+) -> Result<Built, BuildError> {
+    build_by(format, partition, range, base, batches, |decoded| decoded)
+}
+
+/// As [`build`], but ends before a record that is no row.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build_before_undecodable(
+    format: &Format,
+    partition: i32,
+    range: OffsetRange,
+    base: Offset,
+    batches: &[Bytes],
+) -> Result<Built, BuildError> {
+    let cut = RowBatch::before_undecodable;
+    let mut built = build_by(format, partition, range, base, batches, cut)?;
+    if let Some((_, reason)) = built.first_undecodable.take() {
+        built.undecodable = 0;
+        built.suspended = Some(reason);
+    }
+    Ok(built)
+}
+
+fn build_by(
+    format: &Format,
+    partition: i32,
+    range: OffsetRange,
+    base: Offset,
+    batches: &[Bytes],
+    cut: impl Fn(RowBatch) -> RowBatch,
 ) -> Result<Built, BuildError> {
     let mut built = Built {
         end: range.first,
@@ -78,6 +111,11 @@ pub fn build(
             batches.iter().cloned(),
             &LIMITS,
         )?;
+        let some = cut(some);
+        let is_cut = some
+            .undecodable
+            .first()
+            .is_some_and(|first| first.offset == some.end_offset);
         built.end = some.end_offset;
         built.undecodable += some.undecodable.len() as u64;
         if let (None, Some(first)) = (&built.first_undecodable, some.undecodable.first()) {
@@ -91,7 +129,7 @@ pub fn build(
             built.blocks.push(block);
             base = built.end;
         }
-        if some.wanted.is_some() {
+        if some.wanted.is_some() || is_cut {
             built.wanted = some.wanted;
             break;
         }

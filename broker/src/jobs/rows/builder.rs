@@ -7,13 +7,15 @@
 //!   up are the same work. Nothing waits for it.
 //! - A trickle of records is gathered for [`PACE`] before it is decoded, and small blocks are
 //!   merged, because columns pay from about a thousand rows on.
-//! - A record that is no row is counted; its offset is answered for without a row.
+//! - A record that is no row is counted; its offset is answered for without a row. Where the topic's
+//!   settings say suspend, it is waited before such a record.
 //! - What fails is tried again; rows are behind meanwhile, which the lag shows, and readers decode
 //!   for themselves. Only what the manifest does not take is left to the next start.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidelog_coordinator::cluster::settings::InvalidRecords;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{EncodedBlock, RowsMeta, RowsWriter, WriteError};
 use tidelog_storage::segment::FileId;
@@ -58,6 +60,8 @@ pub struct Builder {
     is_pressed: bool,
     /// The columns were not known at the last step: looking at once would find the same.
     is_undecided: bool,
+    /// The record that was last told to stand in the way.
+    suspended_at: Option<Offset>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,8 @@ enum StepError {
     Install(#[from] InstallError),
     #[error("nothing to read at offset {0} below the stable end")]
     Hole(Offset),
+    #[error("offset {offset} does not decode (tidelog.table.invalid.records=suspend): {reason}")]
+    Suspended { offset: Offset, reason: String },
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -96,6 +102,7 @@ impl Builder {
             is_holding: false,
             is_pressed: false,
             is_undecided: false,
+            suspended_at: None,
         }
     }
 
@@ -204,7 +211,7 @@ impl Builder {
         if let Err(error) = binder.refresh(self.broker.rows(), &partition).await {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
-        let formats = self.formats()?;
+        let (formats, invalid) = self.formats()?;
         self.is_undecided = formats.current().is_none();
         let Some(format) = formats.current().cloned() else {
             return Ok(self.found(&partition, first).await?);
@@ -222,7 +229,13 @@ impl Builder {
             if range.end <= first {
                 return Ok(None);
             }
-            build::build(&making, index, range, base, &committed.batches).map(Some)
+            let build = match invalid {
+                InvalidRecords::Suspend => build::build_before_undecodable,
+                InvalidRecords::DeadLetter | InvalidRecords::Drop | InvalidRecords::Reject => {
+                    build::build
+                }
+            };
+            build(&making, index, range, base, &committed.batches).map(Some)
         });
         let built = built.await?.ok_or(StepError::Hole(first))?;
         drop(permit);
@@ -236,9 +249,13 @@ impl Builder {
         self.live.push(blocks, end);
         // Whatever is behind now came after the look at the marks.
         self.live.set_behind(Some(started_ms));
-        match built.wanted {
-            Some(wanted) => Ok(self.teach(&partition, end, wanted).await?),
-            None => Ok(()),
+        match (built.wanted, built.suspended) {
+            (Some(wanted), _) => Ok(self.teach(&partition, end, wanted).await?),
+            (None, Some(reason)) => Err(StepError::Suspended {
+                offset: end,
+                reason,
+            }),
+            (None, None) => Ok(()),
         }
     }
 
@@ -261,12 +278,14 @@ impl Builder {
             .await
     }
 
-    /// How records become rows at this moment.
-    fn formats(&self) -> Result<Arc<Formats>, StepError> {
+    /// How records become rows at this moment, and what becomes of those that do not.
+    fn formats(&self) -> Result<(Arc<Formats>, InvalidRecords), StepError> {
         let view = self.broker.cluster().view();
         let topic = Uuid::from_bytes(self.live.partition.id.topic.0);
-        let formats = self.broker.rows().formats_in(&view, topic);
-        Ok(formats.ok_or(ReadError::Deleted)??)
+        let topic = view.image.topic_by_id(topic).ok_or(ReadError::Deleted)?;
+        let table = &view.topic_settings(topic).table;
+        let formats = self.broker.rows().formats(topic, table)?;
+        Ok((formats, table.invalid_records))
     }
 
     fn charged(&self, block: EncodedBlock, format: &Arc<Format>) -> LiveBlock {
@@ -353,7 +372,12 @@ impl Builder {
         }
     }
 
-    fn complain(&self, error: &StepError) {
+    fn complain(&mut self, error: &StepError) {
+        if let StepError::Suspended { offset, .. } = error
+            && self.suspended_at.replace(*offset) == Some(*offset)
+        {
+            return;
+        }
         let gone = matches!(
             error,
             StepError::Read(ReadError::Deleted) | StepError::Install(InstallError::Deleted)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::alias;
 use super::broker::{BrokerSetting, BrokerSettings};
 use super::entry::{ConfigEntry, ConfigSource, Synonym};
 use super::kind::{ConfigType, parse_bool};
@@ -97,13 +98,14 @@ impl<'a> Layers<'a> {
             .unwrap_or_default()
     }
 
-    /// A topic's settings as DescribeConfigs shows them, in table order. `keys`: only these names;
+    /// A topic's settings as DescribeConfigs shows them, in table order, then aliases. `keys`: only these names;
     /// names that do not exist are left out, as Kafka does.
     pub fn describe_topic(&self, keys: Option<&[String]>) -> Vec<ConfigEntry> {
         TOPIC_CONFIGS
             .iter()
             .filter(|config| wanted(keys, config.name))
             .map(|config| self.topic_entry(config))
+            .chain(alias::entries(self, keys))
             .collect()
     }
 
@@ -180,7 +182,7 @@ impl<'a> Layers<'a> {
             .unwrap_or_default())
     }
 
-    fn topic_entry(&self, config: &TopicConfig) -> ConfigEntry {
+    pub(super) fn topic_entry(&self, config: &TopicConfig) -> ConfigEntry {
         let mut synonyms: Vec<_> = self
             .found(config)
             .map(|found| match found.source {
@@ -193,6 +195,9 @@ impl<'a> Layers<'a> {
         let source = synonyms
             .first()
             .map_or(ConfigSource::Default, |nearest| nearest.source);
+        if source == ConfigSource::Topic {
+            synonyms.splice(1..1, alias::synonym_of(self, config));
+        }
         // Of several names none carries the default, as in Kafka.
         if let [only] = config.broker_names {
             synonyms.push(synonym(only.name, config.default, ConfigSource::Default));

@@ -14,6 +14,7 @@
 //! row's check when it was written; resolution is total: a stored value that no longer parses falls
 //! back to the row's default instead of failing recovery.
 
+mod alias;
 mod broker;
 mod entry;
 mod kind;
@@ -29,6 +30,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
+pub use alias::without_aliases;
 pub use broker::{BrokerSetting, BrokerSettings};
 pub use entry::{ConfigEntry, ConfigSource, Synonym};
 pub use kind::{ConfigError, ConfigType, Kind, VALUE_BYTES_MAX};
@@ -38,8 +40,8 @@ pub use mode::{LatestSchema, TableMode};
 pub use named::{NamedConfig, RESOURCE_NAME_BYTES_MAX};
 pub use table::{BrokerName, Effect, TOPIC_CONFIGS, TopicConfig};
 pub use topic::{
-    CleanupPolicy, Compression, KeyScope, LakeSettings, Partitioner, TableCodec, TableKey,
-    TableSettings, TimestampType, TopicSettings,
+    CleanupPolicy, Compression, InvalidRecords, KeyScope, LakeSettings, Partitioner, TableCodec,
+    TableKey, TableSettings, TimestampType, TopicSettings,
 };
 pub use view::ViewSettings;
 

@@ -185,6 +185,14 @@ topic_configs! {
     TABLE_CODEC: "tidelog.table.codec", Kind::Choice(&["none", "lz4", "zstd"]), "zstd",
         [], Honoured,
         "How column buffers are compressed.";
+    TABLE_INVALID_RECORDS: "tidelog.table.invalid.records",
+        Kind::Choice(&["dead_letter", "drop", "suspend", "reject"]), "dead_letter",
+        [same("tidelog.table.invalid.records")], Honoured,
+        "What becomes of a record that does not decode to a row; Kafka clients read it as ever. dead_letter: it \
+         goes to the Iceberg table named as the topic's, with __dlq behind, where the topic is kept in the lake. \
+         drop: it is counted and goes nowhere. suspend: rows and the lake wait before it until the setting or its \
+         schema changes. reject: a producer is told INVALID_RECORD, where the format is known by then; else as \
+         dead_letter.";
     TABLE_KEY: "tidelog.table.key", Kind::Text(check_table_key), "",
         [], Honoured,
         "What makes the topic a keyed table, which shows the latest row of each key: record_key, or \

@@ -71,6 +71,7 @@ pub enum Compression {
 pub struct TableSettings {
     pub mode: TableMode,
     pub codec: TableCodec,
+    pub invalid_records: InvalidRecords,
     pub key: TableKey,
     pub key_scope: KeyScope,
     pub partitioner: Partitioner,
@@ -82,6 +83,19 @@ pub enum TableCodec {
     None,
     Lz4,
     Zstd,
+}
+
+/// What becomes of a record that does not decode to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidRecords {
+    /// It is a row of the topic's dead-letter table, where the topic is in the lake.
+    DeadLetter,
+    /// It is counted.
+    Drop,
+    /// Rows and the lake wait before it.
+    Suspend,
+    /// Its producer is told, where the format is known by then; else as `DeadLetter`.
+    Reject,
 }
 
 /// The primary key of a keyed table.
@@ -187,6 +201,12 @@ impl TableSettings {
                 "none" => TableCodec::None,
                 "lz4" => TableCodec::Lz4,
                 _ => TableCodec::Zstd,
+            },
+            invalid_records: match layers.value(&table::TABLE_INVALID_RECORDS).trim() {
+                "drop" => InvalidRecords::Drop,
+                "suspend" => InvalidRecords::Suspend,
+                "reject" => InvalidRecords::Reject,
+                _ => InvalidRecords::DeadLetter,
             },
             key: table_key(&layers.value(&table::TABLE_KEY)),
             key_scope: match layers.value(&table::TABLE_KEY_SCOPE).trim() {
