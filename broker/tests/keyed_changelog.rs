@@ -333,7 +333,10 @@ async fn a_changelog_makes_the_table_and_comes_again_the_same() {
             let end = client.stable_end(topics[at]).await;
             let again = client.changes(topics[at], 0, *taken).await;
             assert!(
-                again.iter().take_while(|one| one.offset < *taken).eq(seen.iter()),
+                again
+                    .iter()
+                    .take_while(|one| one.offset < *taken)
+                    .eq(seen.iter()),
                 "{what}: {again:?} was {seen:?}"
             );
             let news = client.changes(topics[at], *taken, end).await;
@@ -383,7 +386,11 @@ async fn what_is_no_row_leaves_the_changelog_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_and_memory_give_the_same_changes_and_filters_skip_blocks() {
-    let broker = TestBroker::start(&["tidelog.memory.budget.bytes=33554432"]).await;
+    let broker = TestBroker::start(&[
+        "tidelog.memory.budget.bytes=16777216",
+        "socket.request.max.bytes=4194304",
+    ])
+    .await;
     let mut client = broker.client().await;
     let topic = client.make_topic("t", 1, &table(&[])).await;
     // More than overlays may hold together, so files have to be written for writers to go on.
@@ -422,7 +429,11 @@ async fn files_and_memory_give_the_same_changes_and_filters_skip_blocks() {
     let runs = client.rows_up_to(request, end).await;
     assert_eq!(rows(&runs), 3);
     let shown = changes(&decode(&described, Some(&COLUMNS), &runs));
-    assert!(shown.iter().all(|one| one.kind == "delete" && one.key == "e"));
+    assert!(
+        shown
+            .iter()
+            .all(|one| one.kind == "delete" && one.key == "e")
+    );
     // Whoever waits at the end is told of the next change, both of its rows.
     let mut waiting = columnar(topic, end, Some(&COLUMNS));
     waiting.max_wait_ms = 20_000;
@@ -433,4 +444,55 @@ async fn files_and_memory_give_the_same_changes_and_filters_skip_blocks() {
     };
     let (answer, ()) = tokio::join!(client.rows(&waiting), write);
     assert_eq!((rows(&answer.runs), answer.next_offset), (2, end + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_follows_the_changes() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    client.make_topic("t", 1, &table(&[])).await;
+    let first = [put("a", r#"{"n":1}"#), put("b", r#"{"n":2}"#)];
+    client.put("t", &first).await;
+    client
+        .put("t", &[put("a", r#"{"n":3}"#), ("b", None)])
+        .await;
+    let reader = tidelog_client::Client::connect(&broker.address().to_string());
+    let reader = reader.await.unwrap();
+    let scanned = reader.table("t").await.unwrap();
+    let ended = scanned
+        .scan()
+        .columns(COLUMNS)
+        .until_end()
+        .open()
+        .await
+        .unwrap();
+    let all = all_changes(ended).await;
+    let mut made = BTreeMap::new();
+    apply(&mut made, &all, true);
+    assert_eq!(made, [("a".to_owned(), (2, (Some(3), None)))].into());
+    // Rows of one offset are not torn apart, wherever the scan begins and ends.
+    for (from, end) in [(0, 3), (2, 3), (2, 4), (3, 4)] {
+        let offsets = |offset| [(0, offset)].into();
+        let part = scanned.scan().columns(COLUMNS).until(offsets(end));
+        let part = part.from(tidelog_client::Start::Offsets(offsets(from)));
+        let part = all_changes(part.open().await.unwrap()).await;
+        let expected = all.iter().filter(|one| (from..end).contains(&one.offset));
+        assert!(part.iter().eq(expected), "{from} to {end}: {part:?}");
+    }
+    // One that does not end is given what comes.
+    let follower = scanned.scan().columns(COLUMNS);
+    let follower = follower.from(tidelog_client::Start::Latest);
+    let mut follower = follower.open().await.unwrap();
+    client.put("t", &[put("a", r#"{"n":4}"#)]).await;
+    let news = follower.next().await.unwrap().unwrap();
+    apply(&mut made, &changes(&[news.batch]), true);
+    assert_eq!(made["a"], (4, (Some(4), None)));
+}
+
+async fn all_changes(mut rows: tidelog_client::RowStream) -> Vec<Change> {
+    let mut all = Vec::new();
+    while let Some(rows) = rows.next().await.unwrap() {
+        all.extend(changes(&[rows.batch]));
+    }
+    all
 }

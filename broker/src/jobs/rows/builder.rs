@@ -59,9 +59,9 @@ pub struct Builder {
     is_holding: bool,
     /// The broker's memory was spent at the last step.
     is_pressed: bool,
-    /// The columns were not known at the last step, or the table not open: looking at once would find
-    /// the same.
-    is_undecided: bool,
+    /// The columns were not known at the last step, or the table had nothing to give: looking at once
+    /// would find the same.
+    is_idle: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Builder {
             live,
             is_holding: false,
             is_pressed: false,
-            is_undecided: false,
+            is_idle: false,
         }
     }
 
@@ -114,7 +114,7 @@ impl Builder {
             let now = Instant::now();
             let wake_at = match self.backlog() {
                 0 => self.file_due(),
-                records if records >= PACE_RECORDS_MAX && !self.is_undecided => Some(now),
+                records if records >= PACE_RECORDS_MAX && !self.is_idle => Some(now),
                 _ => Some(not_before),
             };
             if wake_at.is_none_or(|at| at > now) {
@@ -128,7 +128,7 @@ impl Builder {
             not_before = Instant::now() + PACE;
             let done = self.step().await;
             self.live.set_stalled(done.is_err());
-            if done.is_err() || self.is_undecided {
+            if done.is_err() {
                 self.hold_up_nobody();
             }
             match done {
@@ -242,8 +242,9 @@ impl Builder {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
         let formats = self.formats()?;
-        self.is_undecided = formats.current().is_none();
+        self.is_idle = formats.current().is_none();
         let Some(format) = formats.current().cloned() else {
+            self.hold_up_nobody();
             return Ok(self.found(&partition, first).await?);
         };
         let built = match format.schema.is_changelog() {
@@ -251,7 +252,7 @@ impl Builder {
             false => Some(self.build_records(&format, first, base).await?),
         };
         let Some(built) = built else {
-            self.is_undecided = true;
+            self.is_idle = true;
             return Ok(());
         };
         self.count(&built);

@@ -129,7 +129,9 @@ fn rows_of(
         &LIMITS,
     )?;
     let stop = images.get(decoded.end_offset as usize);
-    let stopped = stop.zip(decoded.wanted).map(|(at, wanted)| (at.offset, wanted));
+    let stopped = stop
+        .zip(decoded.wanted)
+        .map(|(at, wanted)| (at.offset, wanted));
     let cut = match &stopped {
         Some((offset, _)) => images.partition_point(|image| image.offset < *offset),
         None => images.len(),
@@ -218,7 +220,10 @@ fn as_changes(
     images: &[ChangeRow],
     places: &[usize],
 ) -> Result<RecordBatch, ArrowError> {
-    let shown: Vec<_> = places.iter().map(|place| Shown::of(images, places, *place)).collect();
+    let shown: Vec<_> = places
+        .iter()
+        .map(|place| Shown::of(images, places, *place))
+        .collect();
     let offsets = shown.iter().map(|shown| shown.image.offset);
     let kinds = shown.iter().map(|shown| shown.kind.as_str());
     let before = shown.iter().map(|shown| shown.prev_offset);
@@ -256,7 +261,9 @@ impl<'a> Shown<'a> {
     fn of(images: &'a [ChangeRow], rows: &[usize], place: usize) -> Self {
         let image = &images[place];
         let is_lost = |other: usize| {
-            let of_change = images.get(other).filter(|other| other.offset == image.offset);
+            let of_change = images
+                .get(other)
+                .filter(|other| other.offset == image.offset);
             of_change.is_some() && rows.binary_search(&other).is_err()
         };
         let (kind, prev_offset) = match image.kind {

@@ -54,9 +54,8 @@ impl Keyed {
             return false;
         };
         let bytes = partition.bytes_from(newest.max(log_start));
-        let is_due = |bytes| {
-            checkpoint::is_due(&checkpoints, log_start, bytes, self.checkpoint_bytes_min)
-        };
+        let is_due =
+            |bytes| checkpoint::is_due(&checkpoints, log_start, bytes, self.checkpoint_bytes_min);
         let in_index = bytes.saturating_sub(partition.bytes_from(applied.max(log_start)));
         let is_ready = is_due(in_index) && applied <= partition.rows_to();
         if is_due(bytes) && !is_ready {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tidelog_keyed::checkpoint::{CheckpointReader, ReadError as CheckpointError};
 use tidelog_keyed::{
-    CatchUpError, ChangelogError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home, KeyedTable, Lookup,
-    OpenError, Opened, Start, TableOptions,
+    CatchUpError, ChangelogError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home,
+    KeyedTable, Lookup, OpenError, Opened, Start, TableOptions,
 };
 use tidelog_storage::ids::Offset;
 use tidelog_storage::{InstallError, Partition, ReadEnd, ReadError};

@@ -116,7 +116,10 @@ fn a_file_may_say_that_there_is_no_row() {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let writer = RowsWriter::create(shared, FILE, PARTITION, 1, shape(), 10).unwrap();
     let meta = writer.finish(20).unwrap();
-    assert_eq!((meta.base_offset, meta.end_offset, meta.row_count), (10, 20, 0));
+    assert_eq!(
+        (meta.base_offset, meta.end_offset, meta.row_count),
+        (10, 20, 0)
+    );
     let reader = reader(&disk, &meta);
     reader.verify(&shape()).unwrap();
     assert_eq!(reader.blocks_from(12), []);
