@@ -24,6 +24,9 @@ use crate::table::Table;
 
 /// The system column that says where a row stands.
 const OFFSET_COLUMN: &str = "_offset";
+/// What rows that are changes have: up to two of them share an offset.
+const CHANGE_COLUMN: &str = "_change";
+const ROWS_OF_CHANGE_MAX: i64 = 2;
 /// Bytes that a null takes in a column, at least nearly.
 const NULL_BYTES: usize = 8;
 
@@ -34,6 +37,8 @@ pub(crate) struct Columnar {
     columns: Columns,
     filter: Option<RowFilter>,
     limits: Limits,
+    /// How many rows an offset may have.
+    rows_of_offset_max: i64,
 }
 
 impl Columnar {
@@ -43,11 +48,15 @@ impl Columnar {
         filter: Option<RowFilter>,
         limits: Limits,
     ) -> Self {
+        let schemas = table.schemas();
+        let has_change = |schema: &SchemaRef| schema.column_with_name(CHANGE_COLUMN).is_some();
+        let is_changelog = schemas.iter().any(has_change);
         Self {
             table,
             columns,
             filter,
             limits,
+            rows_of_offset_max: if is_changelog { ROWS_OF_CHANGE_MAX } else { 1 },
         }
     }
 
@@ -126,7 +135,7 @@ impl Columnar {
             let place = format!("table {table}, partition {} at {offset}", ask.partition);
             said(&place, answer.error_message.as_deref())
         })?;
-        check_order(ask, &answer)
+        check_order(ask, &answer, self.rows_of_offset_max)
             .map_err(|fault| damaged(&self.table, ask.partition, ask.offset, fault))?;
         let end = ask.end.unwrap_or(i64::MAX);
         let mut progress = Progress {
@@ -136,13 +145,14 @@ impl Columnar {
             skipped: false,
         };
         for run in answer.runs.iter().take_while(|run| run.first_offset < end) {
-            if run.last_offset >= end && !is_dense(run) && !ask.with_offsets {
+            let is_dense = self.is_dense(run);
+            if run.last_offset >= end && !is_dense && !ask.with_offsets {
                 progress.next_offset = run.first_offset;
                 progress.needs_offsets = true;
                 return Ok(progress);
             }
             let batch = self.batch(ask, columns, run).await?;
-            let rows = below(&batch, run, end);
+            let rows = below(&batch, run, is_dense, end);
             let batch = rows.project(&self.own_columns(&rows));
             let batch = batch.map_err(|error| self.damaged(ask, run, RowsFault::fit(error)))?;
             progress.next_offset = end.min(run.last_offset + 1);
@@ -168,6 +178,12 @@ impl Columnar {
         decode(columns, &schema, run, bytes_max).map_err(|fault| self.damaged(ask, run, fault))
     }
 
+    /// Whether every offset of the run has one row.
+    fn is_dense(&self, run: &Run) -> bool {
+        let offsets = run.last_offset - run.first_offset + 1;
+        self.rows_of_offset_max == 1 && i64::from(run.row_count) == offsets
+    }
+
     /// Places of the columns asked for by the reader: all but one that was added for us.
     fn own_columns(&self, rows: &RecordBatch) -> Vec<usize> {
         (0..rows.num_columns().min(self.columns.target().fields().len())).collect()
@@ -179,7 +195,11 @@ impl Columnar {
 }
 
 /// Runs ascend from the offset asked for up to the next one.
-fn check_order(ask: &Ask, answer: &PartitionRows) -> Result<(), RowsFault> {
+fn check_order(
+    ask: &Ask,
+    answer: &PartitionRows,
+    rows_of_offset_max: i64,
+) -> Result<(), RowsFault> {
     let mut next = ask.offset;
     for run in &answer.runs {
         if run.first_offset < next || run.last_offset < run.first_offset {
@@ -190,8 +210,11 @@ fn check_order(ask: &Ask, answer: &PartitionRows) -> Result<(), RowsFault> {
         let Some(after) = run.last_offset.checked_add(1) else {
             return Err(RowsFault::Answer("a run ends beyond all offsets"));
         };
-        if run.row_count < 0 || i64::from(run.row_count) > after - run.first_offset {
-            return Err(RowsFault::Answer("a run has more rows than offsets"));
+        let rows_max = (after - run.first_offset).saturating_mul(rows_of_offset_max);
+        if run.row_count < 0 || i64::from(run.row_count) > rows_max {
+            return Err(RowsFault::Answer(
+                "a run has more rows than its offsets can",
+            ));
         }
         next = after;
     }
@@ -203,13 +226,8 @@ fn check_order(ask: &Ask, answer: &PartitionRows) -> Result<(), RowsFault> {
     }
 }
 
-/// Whether every offset of the run has a row.
-fn is_dense(run: &Run) -> bool {
-    i64::from(run.row_count) == run.last_offset - run.first_offset + 1
-}
-
 /// The rows of a run at offsets below `end`.
-fn below(rows: &RecordBatch, run: &Run, end: i64) -> RecordBatch {
+fn below(rows: &RecordBatch, run: &Run, is_dense: bool, end: i64) -> RecordBatch {
     if run.last_offset < end {
         return rows.clone();
     }
@@ -217,7 +235,7 @@ fn below(rows: &RecordBatch, run: &Run, end: i64) -> RecordBatch {
         .column_by_name(OFFSET_COLUMN)
         .and_then(|column| column.as_primitive_opt::<Int64Type>());
     let kept = match offsets {
-        Some(offsets) if !is_dense(run) => offsets.values().partition_point(|one| *one < end),
+        Some(offsets) if !is_dense => offsets.values().partition_point(|one| *one < end),
         // Dense, and `end` lies above the run's first offset.
         _ => usize::try_from(end - run.first_offset).unwrap_or(0),
     };

@@ -40,8 +40,8 @@ pub mod id {
     pub const HEADER_VALUE: i32 = 9;
     pub const TIMESTAMP_TYPE: i32 = 10;
     pub const VALUE: i32 = 11;
-    pub const ERROR: i32 = 12;
-    pub const SCHEMA_ID: i32 = 13;
+    pub const ERROR: i32 = 14;
+    pub const SCHEMA_ID: i32 = 15;
 }
 
 /// Lake names of the top-level system columns.

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Int32Array, RecordBatch};
+use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use tidelog_records::{BatchHeader, Record, Records, RecordsError};
 
 use crate::column::{Column, Data, Full, Group};
 use crate::json::Reason;
-use crate::schema::Field;
 use crate::writers::{Found, SchemaRef, schema_header, written_by};
 use crate::{RowSchema, WrittenBy, system};
 
@@ -307,12 +306,15 @@ impl<'a> Rows<'a> {
         let partitions = Int32Array::from_value(self.partition, self.offsets.len());
         let mut columns = vec![
             Arc::new(partitions) as _,
-            Arc::new(arrow_array::Int64Array::from(self.offsets)) as _,
+            Arc::new(Int64Array::from(self.offsets)) as _,
             self.timestamps.finish()?,
             Arc::new(Int32Array::from(self.timestamp_types)) as _,
             self.keys.finish()?,
             self.headers.finish()?,
         ];
+        if self.schema.is_changelog() {
+            columns.extend(inserts(columns[0].len()));
+        }
         columns.extend(self.values.finish()?);
         Ok(RowBatch {
             partition: self.partition,
@@ -356,10 +358,10 @@ impl Undecodable {
     }
 }
 
-impl RowSchema {
-    fn value_fields(&self) -> &[Field] {
-        &self.fields()[system::COUNT..]
-    }
+/// What a changelog says of rows that nothing was before.
+fn inserts(rows: usize) -> [ArrayRef; 2] {
+    let kinds = StringArray::from_iter_values(std::iter::repeat_n(system::INSERT, rows));
+    [Arc::new(kinds), Arc::new(Int64Array::new_null(rows))]
 }
 
 /// Bytes of key, value and headers, and one for the record itself.

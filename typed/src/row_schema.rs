@@ -14,6 +14,8 @@ pub struct RowSchema {
     writers: Option<Arc<Writers>>,
     /// All columns.
     fields: Arc<[Field]>,
+    /// How many of them are the system's.
+    system: usize,
     arrow: SchemaRef,
 }
 
@@ -42,6 +44,27 @@ impl RowSchema {
     pub fn written(values: TableSchema, writers: Arc<Writers>) -> Self {
         let values = Arc::new(values);
         Self::new(Some(Arc::clone(&values)), Some(writers), values.fields())
+    }
+
+    /// The same rows as a changelog has them, with what happened to each behind the system columns. A
+    /// record decodes as an insert.
+    #[must_use]
+    pub fn changelog(&self) -> Self {
+        let mut fields = system::fields().to_vec();
+        fields.extend(system::change_fields());
+        let system = fields.len();
+        fields.extend_from_slice(self.value_fields());
+        Self {
+            arrow: Arc::new(Schema::new(arrow::fields(&fields))),
+            fields: fields.into(),
+            system,
+            ..self.clone()
+        }
+    }
+
+    /// Whether rows say what happened to them.
+    pub fn is_changelog(&self) -> bool {
+        self.system > system::COUNT
     }
 
     /// Who writes the values; `None` for a `key_value` topic.
@@ -75,8 +98,8 @@ impl RowSchema {
         Some(Arc::new(Schema::new(fields)))
     }
 
-    pub(crate) fn fields(&self) -> &[Field] {
-        &self.fields
+    pub(crate) fn value_fields(&self) -> &[Field] {
+        &self.fields[self.system..]
     }
 
     fn new(
@@ -91,6 +114,7 @@ impl RowSchema {
             writers,
             arrow: Arc::new(Schema::new(arrow::fields(&fields))),
             fields: fields.into(),
+            system: system::COUNT,
         }
     }
 }

@@ -19,9 +19,12 @@ pub mod id {
     pub const TIMESTAMP_TYPE: i32 = -10;
     /// The value column of a `key_value` topic.
     pub const VALUE: i32 = -11;
+    /// Columns of a changelog only.
+    pub const CHANGE: i32 = -12;
+    pub const PREV_OFFSET: i32 = -13;
     /// Columns of dead letters only.
-    pub const ERROR: i32 = -12;
-    pub const SCHEMA_ID: i32 = -13;
+    pub const ERROR: i32 = -14;
+    pub const SCHEMA_ID: i32 = -15;
 }
 
 /// Names of the columns.
@@ -35,9 +38,16 @@ pub mod name {
     pub const VALUE: &str = "value";
     pub const ERROR: &str = "error";
     pub const SCHEMA_ID: &str = "schema_id";
+    /// What happened to the row; only in a changelog.
+    pub const CHANGE: &str = "_change";
+    /// Offset of the row that was replaced; only in a changelog.
+    pub const PREV_OFFSET: &str = "_prev_offset";
 }
 
-/// How many system columns stand before the value columns.
+/// [`name::CHANGE`] of a row that was not there before.
+pub const INSERT: &str = "insert";
+
+/// How many system columns every row has.
 pub(crate) const COUNT: usize = 6;
 
 /// Names that no value column may have: those above, and those of columns to come.
@@ -48,8 +58,8 @@ const RESERVED: [&str; 9] = [
     name::TIMESTAMP_TYPE,
     name::KEY,
     name::HEADERS,
-    "_change",
-    "_prev_offset",
+    name::CHANGE,
+    name::PREV_OFFSET,
     "_kafka",
 ];
 
@@ -80,6 +90,14 @@ pub(crate) fn fields() -> [Field; COUNT] {
             Kind::List(Box::new(header)),
             false,
         ),
+    ]
+}
+
+/// What a changelog's rows have behind those.
+pub(crate) fn change_fields() -> [Field; 2] {
+    [
+        field(id::CHANGE, name::CHANGE, Kind::String, false),
+        field(id::PREV_OFFSET, name::PREV_OFFSET, Kind::Long, true),
     ]
 }
 

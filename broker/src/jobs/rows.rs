@@ -1,4 +1,4 @@
-//! Rows: the columns of typed and key_value topics, built behind the log.
+//! Rows: the columns of typed and key_value topics, of keyed ones the changelog; built behind the log.
 //!
 //! One task follows the cluster image and keeps a [`builder`] for every partition of every table.
 //! Columnar readers look at what the builders hold ([`live`]) and at the files they wrote, which
@@ -11,6 +11,7 @@
 pub mod binder;
 pub mod build;
 pub mod builder;
+pub mod changes;
 pub mod format;
 pub mod live;
 mod reading;
@@ -176,8 +177,8 @@ impl Rows {
 
     fn follow_topic(&self, broker: &Broker, view: &View, topic: &Topic) -> Vec<Arc<LiveRows>> {
         let settings = view.topic_settings(topic);
-        // Their rows are decoded for each reader yet.
-        if settings.table.key.is_keyed() {
+        // Keys of columns have no table yet, and their rows are decoded for each reader.
+        if settings.table.key.is_keyed() && !settings.table.has_changelog() {
             return Vec::new();
         }
         match self.formats(topic, &settings.table) {

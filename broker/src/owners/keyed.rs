@@ -17,8 +17,12 @@
 //! - Bounded: writers wait while the overlays are at their share of the memory budget.
 //! - One task opens and flushes, another writes checkpoints, on threads that may block.
 //!
-//! Keyed topics have no rows files and no lake table yet.
+//! - Its rows are what happened to it, taken from the table by `jobs/rows` and kept back from the index
+//!   until they are in files: [`changelog`].
+//!
+//! Keyed topics have no lake table yet.
 
+mod changelog;
 mod checkpoints;
 mod decoder;
 mod flush;
@@ -114,8 +118,7 @@ impl Keyed {
             tokio::pin!(flushed);
             // Before the look: a flush between the two is not missed.
             flushed.as_mut().enable();
-            let total = self.overlay_bytes.load(Ordering::Relaxed);
-            if total < self.overlay_bytes_max() && tables.iter().all(|table| table.has_room()) {
+            if !self.is_full() && tables.iter().all(|table| table.has_room()) {
                 return true;
             }
             self.flush_wanted.notify_one();
@@ -135,6 +138,11 @@ impl Keyed {
         let table = Arc::clone(table);
         // It notes what went wrong itself; the records are in the log.
         self.log.blocking(move || drop(table.catch_up(end))).await;
+    }
+
+    /// Whether writers wait for room.
+    pub fn is_full(&self) -> bool {
+        self.overlay_bytes.load(Ordering::Relaxed) >= self.overlay_bytes_max()
     }
 
     fn overlay_bytes_max(&self) -> usize {

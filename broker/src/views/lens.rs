@@ -7,7 +7,7 @@ use arrow_array::{
     Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StructArray,
 };
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields, Schema};
-use tidelog_coordinator::cluster::settings::ViewSettings;
+use tidelog_coordinator::cluster::settings::{ViewFormat, ViewSettings};
 use tidelog_predicate::{
     BindError, Bound, ParseError, Predicate, WrongRows, bind, bind_version, parse,
 };
@@ -32,6 +32,8 @@ pub enum BadLens {
 #[derive(Debug)]
 pub struct Lens {
     format: Arc<Format>,
+    /// What the rows have that it is made for.
+    rows: RowSchema,
     columns: Vec<Pick>,
     filter: Option<Bound>,
 }
@@ -49,12 +51,13 @@ impl Lens {
     /// # Errors
     /// [`BadLens`], but no unknown column.
     pub fn new(settings: &ViewSettings, format: Arc<Format>) -> Result<Self, BadLens> {
-        let schema = format.schema.arrow();
+        let rows = rows_of(settings, &format).clone();
+        let schema = rows.arrow();
         let filter = predicate(&settings.filter)?;
         let filter = filter.map(|predicate| bind_version(&predicate, schema));
         let filter = filter.transpose()?;
         let columns = match settings.columns.as_slice() {
-            [] => values(&format.schema).map(Pick::Whole).collect(),
+            [] => values(&rows).map(Pick::Whole).collect(),
             names => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 picks(schema.fields(), &names)
@@ -62,6 +65,7 @@ impl Lens {
         };
         Ok(Self {
             format,
+            rows,
             columns,
             filter,
         })
@@ -72,7 +76,7 @@ impl Lens {
     /// # Errors
     /// [`BadLens`].
     pub fn check(settings: &ViewSettings, format: &Format) -> Result<(), BadLens> {
-        let schema = format.schema.arrow();
+        let schema = rows_of(settings, format).arrow();
         if let Some(predicate) = predicate(&settings.filter)? {
             bind(&predicate, schema)?;
         }
@@ -91,9 +95,14 @@ impl Lens {
         self.format.schema_id
     }
 
-    /// How records of the source become rows.
+    /// How records of the source become rows; for a view of changes, what those have.
     pub fn rows(&self) -> &RowSchema {
-        &self.format.schema
+        &self.rows
+    }
+
+    /// How the source's rows are kept.
+    pub fn format(&self) -> &Arc<Format> {
+        &self.format
     }
 
     /// Which of the rows are shown: those for which the filter is true.
@@ -117,6 +126,14 @@ impl Lens {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let schema = Arc::new(Schema::new(fields));
         RecordBatch::try_new_with_options(schema, columns, &options)
+    }
+}
+
+/// What a view of this format looks at: records, or the changes they make.
+fn rows_of<'a>(settings: &ViewSettings, format: &'a Format) -> &'a RowSchema {
+    match settings.format {
+        ViewFormat::Json => &format.records,
+        ViewFormat::DebeziumJson => &format.schema,
     }
 }
 

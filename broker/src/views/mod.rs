@@ -14,9 +14,13 @@
 //! - Work is bounded for each request, whatever the filter: an answer that got far without a record says
 //!   how far ([`filler`]), and so does a memory for clients that cannot be told ([`Passed`]).
 //!
+//! - A view of changes shows what records did to the rows of a keyed table ([`Changes`]); its frames are
+//!   those of the records' batches, and it ends where rows are built to.
+//!
 //! What is refused of views is in the coordinator's `cluster/views` and `cluster/settings/view`, but for
 //! what takes a look at the source's columns ([`check_new`]).
 
+mod changes;
 pub mod filler;
 mod lens;
 mod passed;
@@ -28,14 +32,14 @@ mod tests;
 use std::sync::Arc;
 
 use tidelog_coordinator::cluster::Topic;
-use tidelog_coordinator::cluster::settings::{Overrides, TopicSettings};
+use tidelog_coordinator::cluster::settings::{Overrides, TopicSettings, ViewFormat};
 use tidelog_records::BuildError;
 use uuid::Uuid;
 
 use crate::broker::Broker;
-use crate::jobs::rows::format::BadFormat;
 use crate::owners::cluster::View;
 
+pub use changes::Changes;
 pub use lens::{BadLens, Lens};
 pub use passed::{Passed, Place};
 pub use reading::{LOOK_BYTES_MAX, ShowError, Shown, Window, show};
@@ -50,6 +54,25 @@ pub enum ViewError {
     Refit(#[from] RefitError),
     #[error("a batch without records: {0}")]
     Filler(#[from] BuildError),
+}
+
+/// What a view looks at, understood as the source's columns are now.
+#[derive(Debug)]
+pub enum Look {
+    /// Its records, one row each.
+    Records(Lens),
+    /// What they did to the rows of its table.
+    Changes(Changes),
+}
+
+impl Look {
+    /// Of the source's rows to come.
+    pub fn schema_id(&self) -> i32 {
+        match self {
+            Self::Records(lens) => lens.schema_id(),
+            Self::Changes(changes) => changes.schema_id(),
+        }
+    }
 }
 
 /// A view, as its readers keep it: what it shows, and how.
@@ -79,7 +102,7 @@ impl ViewOf {
     ///
     /// # Errors
     /// [`BadLens`]: the filter does not fit the columns.
-    pub fn lens(&self, broker: &Broker) -> Result<Option<Lens>, BadLens> {
+    pub fn look(&self, broker: &Broker) -> Result<Option<Look>, BadLens> {
         let view = broker.cluster().view();
         let (Some(source), Some(settings)) =
             (view.image.topic_by_id(self.source), &self.settings.view)
@@ -87,10 +110,19 @@ impl ViewOf {
             return Ok(None);
         };
         let table = &view.topic_settings(source).table;
-        match broker.rows().format(source, table) {
-            Ok(format) => Lens::new(settings, format).map(Some),
-            Err(BadFormat::Undecided) => Ok(None),
-            Err(error) => Err(error.into()),
+        let formats = broker.rows().formats(source, table)?;
+        match settings.format {
+            ViewFormat::Json => {
+                let current = formats.current().cloned();
+                let lens = current.map(|format| Lens::new(settings, format));
+                Ok(lens.transpose()?.map(Look::Records))
+            }
+            ViewFormat::DebeziumJson => {
+                let formats = formats.all().iter().cloned();
+                let lenses = formats.map(|format| Lens::new(settings, format));
+                let lenses = lenses.collect::<Result<_, _>>()?;
+                Ok(Changes::new(&source.name, lenses).map(Look::Changes))
+            }
         }
     }
 }

@@ -7,9 +7,10 @@ use tidelog_storage::ids::Offset;
 use tidelog_storage::{Partition, ReadEnd, ReadError};
 use tidelog_typed::OffsetRange;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::refit::{Room, refit};
-use super::{Lens, RefitError};
+use super::refit::{Refit, Room, refit};
+use super::{Look, RefitError};
 use crate::api::data::compute::compute;
 use crate::broker::Broker;
 use crate::server::read_budget::Grant;
@@ -18,8 +19,10 @@ use crate::server::read_budget::Grant;
 /// looked at in any case.
 pub const LOOK_BYTES_MAX: u64 = 16 << 20;
 
-/// Most bytes of a source that are refitted at a time, but for one batch however large it is.
+/// Most bytes of a source that are refitted at a time, but for one batch however large it is. More of
+/// changes: a block of their rows is read whole.
 const STEP_BYTES: u64 = 256 << 10;
+const STEP_BYTES_OF_CHANGES: u64 = 1 << 20;
 
 /// What to show.
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +62,14 @@ pub enum ShowError {
     Refit(#[from] RefitError),
 }
 
-/// Shows `source`, one of its partitions, through `lens`.
+/// Shows `source`, one of its partitions, as `look` does.
 ///
 /// # Errors
 /// [`ShowError`].
 pub async fn show(
     broker: &Broker,
-    source: &Partition,
-    lens: &Arc<Lens>,
+    source: &Arc<Partition>,
+    look: &Arc<Look>,
     window: Window,
 ) -> Result<Shown, ShowError> {
     let mut shown = Shown {
@@ -81,7 +84,7 @@ pub async fn show(
             max_bytes: window.max_bytes - shown.bytes,
             at_least_one: window.at_least_one && shown.batches.is_empty(),
         };
-        match step(broker, source, lens, &mut shown, room).await? {
+        match step(broker, source, look, &mut shown, room).await? {
             Step::On if Instant::now() >= window.until => break,
             Step::On => {}
             Step::Full => break,
@@ -105,13 +108,18 @@ enum Step {
 
 async fn step(
     broker: &Broker,
-    source: &Partition,
-    lens: &Arc<Lens>,
+    source: &Arc<Partition>,
+    look: &Arc<Look>,
     shown: &mut Shown,
     room: Room,
 ) -> Result<Step, ShowError> {
     let first = shown.end;
-    let Some((pieces, grant)) = load(broker, source, first, room.at_least_one).await? else {
+    let bytes = match **look {
+        Look::Records(_) => STEP_BYTES,
+        Look::Changes(_) => STEP_BYTES_OF_CHANGES,
+    };
+    let loaded = load(broker, source, first, bytes, room.at_least_one).await?;
+    let Some((pieces, grant)) = loaded else {
         return Ok(Step::Full);
     };
     let looked: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -123,13 +131,9 @@ async fn step(
         first,
         end: committed.end,
     };
-    let (lens, index) = (Arc::clone(lens), source.id.index);
-    let refitted = compute(move || {
-        // What was read from the disk is held until it is refitted.
-        let _grant = grant;
-        refit(&lens, index, range, &committed.batches, room)
-    });
-    let refitted = refitted.await?;
+    let refitted = refitted(broker, source, look, range, committed.batches, room).await?;
+    // What was read from the disk is held until it is refitted.
+    drop(grant);
     if refitted.bytes > 0 {
         // Waits only while the answer holds nothing yet.
         let grant = broker.reads().take(refitted.bytes, room.at_least_one);
@@ -151,16 +155,42 @@ async fn step(
     })
 }
 
+/// Refits what was loaded, where that may take its time.
+async fn refitted(
+    broker: &Broker,
+    source: &Arc<Partition>,
+    look: &Arc<Look>,
+    range: OffsetRange,
+    batches: Vec<Bytes>,
+    room: Room,
+) -> Result<Refit, RefitError> {
+    let (source, index) = (Arc::clone(source), source.id.index);
+    let live = broker
+        .rows()
+        .live(Uuid::from_bytes(source.id.topic.0), index);
+    let shared = Arc::clone(look);
+    let work = move || match &*shared {
+        Look::Records(lens) => refit(lens, index, range, &batches, room),
+        Look::Changes(changes) => changes.refit(&source, live.as_deref(), range, &batches, room),
+    };
+    match **look {
+        Look::Records(_) => compute(work).await,
+        // Reads files.
+        Look::Changes(_) => broker.log().blocking(work).await,
+    }
+}
+
 /// Whole batches of the source and leave to hold them; `None` while memory is short and the answer has
 /// something already.
 async fn load(
     broker: &Broker,
     source: &Partition,
     from: Offset,
+    bytes: u64,
     is_first: bool,
 ) -> Result<Option<(Vec<Bytes>, Option<Grant>)>, ReadError> {
     let plan = |bytes| source.plan_read_to(ReadEnd::StableEnd, from, bytes, true);
-    let wanted = plan(STEP_BYTES)?;
+    let wanted = plan(bytes)?;
     if let Some(pieces) = wanted.in_memory() {
         return Ok(Some((pieces, None)));
     }

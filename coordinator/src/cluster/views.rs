@@ -11,7 +11,7 @@ use super::command::NewTopic;
 use super::controller::Cluster;
 use super::error::ClusterError;
 use super::image::{Image, Topic};
-use super::settings::{Overrides, TableMode, ViewSettings};
+use super::settings::{Overrides, TableMode, ViewFormat, ViewSettings};
 
 impl Cluster {
     /// The topic that a new one is to show; `None` if that is to be no view.
@@ -41,6 +41,18 @@ impl Cluster {
         let settings = image.settings(source, self.options.node_id, &self.options.settings);
         if settings.table.mode == TableMode::Disabled {
             return refuse("has no columns to show: set its tidelog.table.mode first");
+        }
+        if view.format == ViewFormat::DebeziumJson {
+            if !settings.table.has_changelog() {
+                return refuse(
+                    "has no changes to show: debezium-json is for tables with tidelog.table.key=record_key",
+                );
+            }
+            if !settings.table.merge.shows_row_before() {
+                return refuse(
+                    "keeps no rows before: debezium-json shows them, and is for tables with tidelog.table.image=full",
+                );
+            }
         }
         Ok(Some(Arc::clone(source)))
     }

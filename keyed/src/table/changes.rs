@@ -60,6 +60,12 @@ impl KeyedTable {
         Ok(())
     }
 
+    /// Keeps nothing for the changelog any more: what comes is flushed as if nobody took it. Whoever wants
+    /// to [`hold`](Self::hold) again, from where this began, needs the index to be made anew.
+    pub fn release(&self) {
+        self.state.write().held_from = None;
+    }
+
     /// Whether there is something that is visible, but not flushed for the changelog's sake.
     pub(super) fn is_held(&self) -> bool {
         let state = self.state.read();

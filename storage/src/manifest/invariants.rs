@@ -51,7 +51,7 @@ pub enum Violation {
     HoleAtStart { log_start: Offset, first: Offset },
     #[error("segments end at {end}, covered-to is {covered_to}")]
     CoveredTo { end: Offset, covered_to: Offset },
-    #[error("rows file {file} is empty or has its blocks out of order")]
+    #[error("rows file {file} covers nothing or has its blocks out of order")]
     MalformedRows { file: FileId },
     #[error("rows files end at {end}, rows-to is {rows_to}")]
     RowsTo { end: Offset, rows_to: Offset },
@@ -231,7 +231,12 @@ fn rows_are_well_formed(manifest: &PartitionManifest) -> Result<(), Violation> {
     for rows in &manifest.rows {
         let blocks = rows.blocks.iter();
         let blocks = blocks.map(|block| block.base_offset..block.end_offset);
-        if !are_blocks_of(rows.base_offset..rows.end_offset, blocks) {
+        let covered = rows.base_offset..rows.end_offset;
+        let is_well_formed = match rows.blocks.is_empty() {
+            true => !covered.is_empty(),
+            false => are_blocks_of(covered, blocks),
+        };
+        if !is_well_formed {
             return Err(Violation::MalformedRows { file: rows.file });
         }
     }

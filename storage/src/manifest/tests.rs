@@ -434,12 +434,17 @@ fn rows_follow_each_other() {
     let with_rows = full.apply(&install(11, 0, 25)).unwrap();
     let with_rows = with_rows.apply(&install(12, 25, 60)).unwrap();
     assert_eq!((with_rows.rows_to, with_rows.rows.len()), (60, 2));
-    let mut hollow = RowsMeta::clone(&rows(13, 60, 70));
-    hollow.blocks.clear();
-    let hollow = ManifestEdit {
-        add_rows: vec![Arc::new(hollow)],
-        ..ManifestEdit::default()
+    let without_blocks = |end_offset| {
+        let mut hollow = RowsMeta::clone(&rows(13, 60, 70));
+        hollow.blocks.clear();
+        hollow.end_offset = end_offset;
+        ManifestEdit {
+            add_rows: vec![Arc::new(hollow)],
+            ..ManifestEdit::default()
+        }
     };
+    // A range without a row has a file, too.
+    assert_eq!(with_rows.apply(&without_blocks(70)).unwrap().rows_to, 70);
     let remove = |file: u8| ManifestEdit {
         remove_rows: vec![FileId([file; 16])],
         ..ManifestEdit::default()
@@ -449,7 +454,7 @@ fn rows_follow_each_other() {
         (install(13, 59, 70), "SegmentGap"),
         (install(12, 60, 70), "SegmentTwice"),
         (install(2, 60, 70), "SegmentTwice"),
-        (hollow, "MalformedRows"),
+        (without_blocks(60), "MalformedRows"),
         (remove(12), "RowsTo"),
         (remove(13), "UnknownSegment"),
     ] {

@@ -246,8 +246,8 @@ fn check_offsets(rows: &RecordBatch, base: Offset, end: Offset) -> Result<(), En
                 end_offset: end,
             });
         }
-        // Below `end`, so there is a next one.
-        floor = offset + 1;
+        // Rows of one change share their offset.
+        floor = offset;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub struct RowsMeta {
     /// crc32c of the file.
     #[n(8)]
     pub file_crc: u32,
-    /// In offset order, never empty.
+    /// In offset order; none where no offset has a row.
     #[n(9)]
     pub blocks: Vec<RowsBlock>,
 }

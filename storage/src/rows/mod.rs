@@ -15,8 +15,9 @@
 //!   in a cache. Only a read that begins inside a block decodes that block.
 //! - Every column, nested ones too, has a crc32c made when it was encoded. It is sent along, so it
 //!   holds from the encoder to the client; what is decoded here is checked first.
-//! - One file holds one partition and one schema. Offsets ascend; the ranges that blocks cover do
-//!   too, and hold offsets without a row.
+//! - One file holds one partition and one schema. Offsets ascend, and rows of one offset stand in one
+//!   block; the ranges that blocks cover ascend, too, and hold offsets without a row. A file without a
+//!   block answers for a range without any.
 //! - Reading trusts no byte that a crc does not prove; damage is an error naming file, partition
 //!   and offset.
 //!
@@ -44,7 +45,8 @@ pub use shape::{Shape, UnsupportedType};
 pub use stats::{Bound, ColumnStats};
 pub use writer::{RowsWriter, WriteError};
 
-/// The column that says where a row belongs: `Int64`, without nulls, ascending.
+/// The column that says where a row belongs: `Int64`, without nulls, ascending; rows of one change
+/// share theirs.
 pub const OFFSET_COLUMN: &str = "_offset";
 
 /// Version this code writes.

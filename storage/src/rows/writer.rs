@@ -29,7 +29,7 @@ pub enum WriteError {
         partition: PartitionId,
         offset: Offset,
     },
-    #[error("rows file {file} got no block")]
+    #[error("rows file {file} covers no offset")]
     Empty { file: FileId },
 }
 
@@ -114,19 +114,20 @@ impl RowsWriter {
     }
 
     /// Writes the footer, makes the file durable, then its name. The file covers offsets up to
-    /// `end_offset`, or its last block's end if that is later.
+    /// `end_offset`, or its last block's end if that is later; without a block it says that they have
+    /// no row.
     ///
     /// # Errors
     /// [`WriteError::Io`], [`WriteError::Empty`].
     pub fn finish(mut self, end_offset: Offset) -> Result<RowsMeta, WriteError> {
         let file = self.meta.file;
-        if self.meta.blocks.is_empty() {
+        self.meta.end_offset = self.meta.end_offset.max(end_offset);
+        if self.meta.end_offset <= self.meta.base_offset {
             return Err(WriteError::Empty { file });
         }
         self.put(&ipc::footer(&self.schema, &self.footer))?;
         let fail = |source| WriteError::Io { file, source };
         (self.meta.file_len, self.meta.file_crc) = self.sink.finish().map_err(fail)?;
-        self.meta.end_offset = self.meta.end_offset.max(end_offset);
         Ok(self.meta)
     }
 

@@ -224,6 +224,21 @@ fn random_damage_never_panics() {
 }
 
 #[test]
+fn a_record_of_a_changelog_is_an_insert() {
+    let schema = typed().changelog();
+    let batches = [batch(3, &[Some(r#"{"n":1}"#), None, Some(r#"{"n":2}"#)])];
+    let out = decode_batches(&schema, 0, ALL, batches, &LIMITS).unwrap();
+    assert_eq!(out.rows.schema_ref(), schema.arrow());
+    let kinds = out.rows.column_by_name(system::name::CHANGE).unwrap();
+    let kinds: Vec<_> = kinds.as_string::<i32>().iter().flatten().collect();
+    assert_eq!(kinds, ["insert"; 2]);
+    let before = out.rows.column_by_name(system::name::PREV_OFFSET).unwrap();
+    assert_eq!(before.null_count(), 2);
+    let numbers = out.rows.column(out.rows.num_columns() - 1);
+    assert_eq!(numbers.as_primitive::<Int64Type>().values(), &[1, 2]);
+}
+
+#[test]
 fn an_inferred_table_stops_where_it_has_to_grow() {
     use crate::evolve::merge;
     use crate::infer::{InferOptions, Inference};

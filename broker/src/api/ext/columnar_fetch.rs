@@ -181,6 +181,8 @@ fn source(
         format: formats.current().cloned(),
         columns: Arc::clone(columns),
         filter: filter.clone(),
+        is_changelog: settings.table.has_changelog(),
+        table: ctx.broker.keyed().table(topic.id, index),
     })
 }
 
@@ -387,7 +389,8 @@ impl Coded for SourceError {
     fn code(&self) -> ErrorCode {
         match self {
             SourceError::Read(error) => error.code(),
-            SourceError::Build(_)
+            SourceError::Table(_)
+            | SourceError::Build(_)
             | SourceError::Project(_)
             | SourceError::Filter(_)
             | SourceError::Pick(_)

@@ -125,8 +125,12 @@ fn partition(ctx: &Context, topic: &Topic, index: i32) -> Option<TablePartition>
 }
 
 /// Rows in files and in memory; not known while a block is cut by the log start, nor where nobody
-/// builds rows.
+/// builds rows, or those are changes.
 fn row_count(ctx: &Context, topic: &Topic, partition: &Partition, log_start: i64) -> i64 {
+    let view = ctx.broker.cluster().view();
+    if view.topic_settings(topic).table.has_changelog() {
+        return UNKNOWN;
+    }
     let Some(live) = ctx.broker.rows().live(topic.id, partition.id.index) else {
         return UNKNOWN;
     };

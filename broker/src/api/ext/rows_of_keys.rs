@@ -3,22 +3,21 @@
 //! A table keeps records' values as they were; here they become what a columnar reader of the same
 //! offsets gets, but for `_headers`: a table keeps none. Where a merge engine makes rows of columns, it
 //! keeps those, and they become the same columns; the system columns are those of the record that made
-//! the row what it is.
+//! the row what it is. Each row is an insert: what whoever starts from it inserts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave_record_batch;
 use bytes::Bytes;
 use tidelog_keyed::Row;
-use tidelog_keyed::merge::{Cells, CellsOfError, to_arrays};
 use tidelog_protocol_ext::Rope;
 use tidelog_records::{BatchBuilder, BuildError};
 use tidelog_storage::rows::{EncodeError, EncodedBlock, ProjectError, Projection};
 use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowBatch, RowSchema, decode_batches};
 
 use super::source::{SourceError, loaded};
+use crate::jobs::rows::changes::{CellsError, with_cells};
 use crate::jobs::rows::format::Format;
 use crate::owners::keyed::Merging;
 
@@ -61,7 +60,7 @@ pub enum RowsError {
     #[error(transparent)]
     Load(#[from] SourceError),
     #[error(transparent)]
-    Cells(#[from] CellsOfError),
+    Cells(#[from] CellsError),
 }
 
 /// Encodes the wanted columns of `rows`, in their order; `merging` is what made them, if anything did.
@@ -149,17 +148,11 @@ fn merged(
     let stored = rows
         .values()
         .map(|found| (found.key.clone(), found.row.clone()));
-    let cells = merging.cells(&stored.collect::<Vec<_>>())?;
-    // Rows of a rule that keeps cells all have some.
-    let none = Cells::default();
-    let cells: Vec<_> = cells.iter().map(|c| c.as_ref().unwrap_or(&none)).collect();
-    let bare = decode(&RowSchema::key_value(), partition, rows, |_| None)?;
-    let mut columns = bare.rows.columns().to_vec();
-    // The value: the columns stand in its place.
-    columns.pop();
-    columns.extend(to_arrays(&merging.rule().columns, &cells)?);
+    let stored: Vec<_> = stored.collect();
+    let bare = RowSchema::key_value().changelog();
+    let bare = decode(&bare, partition, rows, |_| None)?;
     Ok(RowBatch {
-        rows: RecordBatch::try_new(format.schema.arrow().clone(), columns)?,
+        rows: with_cells(format, merging, bare.rows.clone(), &stored)?,
         ..bare
     })
 }

@@ -5,7 +5,7 @@
 //!   cut by ranges     │   cut by ranges       │   waited for         │
 //! ```
 //! A reader ahead of its table's builder, and every reader of a topic that is no table, has its rows
-//! decoded for itself.
+//! decoded for itself. Not so the changelog of a keyed table: nobody but the builder knows it.
 
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use crate::jobs::rows::build::{self, BuildError};
 use crate::jobs::rows::format::Format;
 use crate::jobs::rows::live::{LiveRows, LiveView};
 use crate::log::Log;
+use crate::owners::keyed::{NotReady, Table};
 use crate::server::read_budget::{Grant, ReadBudget};
 
 /// Most record batches of one partition in an answer.
@@ -47,6 +48,8 @@ pub enum SourceError {
     Pick(#[from] ArrowError),
     #[error("rows of schema {0}, which the table does not have")]
     Schema(i32),
+    #[error(transparent)]
+    Table(#[from] NotReady),
 }
 
 /// The rows of one partition for one request. Cheap to clone.
@@ -59,6 +62,10 @@ pub struct Source {
     pub format: Option<Arc<Format>>,
     pub columns: Arc<Columns>,
     pub filter: Option<Arc<Filter>>,
+    /// Rows are the changes of a keyed table.
+    pub is_changelog: bool,
+    /// That table; `None` also before it is opened.
+    pub table: Option<Arc<Table>>,
 }
 
 /// What may be answered.
@@ -102,31 +109,32 @@ pub struct Found {
 impl Source {
     /// What a read from `offset` would find.
     pub fn outlook(&self, offset: Offset, marks: &Marks) -> Outlook {
-        let ahead = || Outlook {
-            rows: (marks.stable_end - offset).max(0).unsigned_abs(),
-            end: marks.stable_end,
-        };
         if self.is_ahead(offset) {
-            return ahead();
+            return Outlook {
+                rows: (marks.stable_end - offset).max(0).unsigned_abs(),
+                end: marks.stable_end,
+            };
         }
-        let Some(live) = &self.live else {
-            return ahead();
-        };
         // In this order; see `LiveRows`.
-        let blocks = live.view(offset);
+        let blocks = self.live.as_ref().map(|live| live.view(offset));
         let files = self.partition.rows_from(offset);
         let in_files = files.files.iter().flat_map(|file| {
             let blocks = file.blocks_from(offset).iter();
             blocks.map(|block| (block.rows, block.end_offset))
         });
-        let layouts = blocks.blocks.iter().map(|block| block.layout());
+        let layouts = blocks.iter().flat_map(|view| &view.blocks);
         let in_memory = layouts
+            .map(|block| block.layout())
             .filter(|layout| layout.base_offset() >= files.rows_to)
             .map(|layout| (layout.rows(), layout.end_offset()));
-        let rows = |(rows, end): (u64, Offset)| rows.min((end - offset).max(0).unsigned_abs());
+        // A change has up to two rows.
+        let per_offset = if self.is_changelog { 2 } else { 1 };
+        let rows = |(rows, end): (u64, Offset)| {
+            rows.min((end - offset).max(0).unsigned_abs() * per_offset)
+        };
         Outlook {
             rows: in_files.chain(in_memory).map(rows).sum(),
-            end: blocks.end.max(files.rows_to),
+            end: blocks.map_or(0, |view| view.end).max(files.rows_to),
         }
     }
 
@@ -145,6 +153,12 @@ impl Source {
             return self.decode(log, budget, offset, share).await;
         }
         let blocks = self.live.as_ref().map(|live| live.view(offset));
+        let built_to = blocks.as_ref().map_or(0, |view| view.end);
+        if let Some(lost) = self.table.as_ref().and_then(|table| table.lost())
+            && offset >= built_to
+        {
+            return Err(lost.into());
+        }
         let in_memory = offset >= self.partition.rows_to();
         let first = blocks.as_ref().and_then(|view| view.blocks.first());
         let cuts_no_block = first.is_none_or(|block| block.layout().base_offset() >= offset);
@@ -166,6 +180,9 @@ impl Source {
 
     /// Whether the rows at `offset` are in no file and nobody builds them next.
     fn is_ahead(&self, offset: Offset) -> bool {
+        if self.is_changelog {
+            return false;
+        }
         let built = self
             .live
             .as_ref()

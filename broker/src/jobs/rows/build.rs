@@ -6,6 +6,7 @@ use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{Compression, EncodeError, EncodedBlock, ProjectError, Projection};
 use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, RowBatch, Wanted, decode_batches};
 
+use super::changes::CellsError;
 use super::format::Format;
 
 /// Where a block ends. The bytes are those of decoded columns.
@@ -30,6 +31,10 @@ pub enum BuildError {
     Project(#[from] ProjectError),
     #[error("merging columns: {0}")]
     Merge(#[from] arrow_schema::ArrowError),
+    #[error(transparent)]
+    Images(#[from] tidelog_records::BuildError),
+    #[error(transparent)]
+    Cells(#[from] CellsError),
 }
 
 /// What a range of records came to.

@@ -3,6 +3,7 @@
 //! ```text
 //! log (tail or segments) ─▶ blocks in memory, readable at once ─▶ rows file ─▶ manifest
 //! ```
+//! - The rows of a keyed topic are the changes of its table, not its records ([`changes`](super::changes)).
 //! - It follows the stable end from where the manifest's rows end, so start, backfill and catching
 //!   up are the same work. Nothing waits for it.
 //! - A trickle of records is gathered for [`PACE`] before it is decoded, and small blocks are
@@ -28,17 +29,19 @@ use uuid::Uuid;
 
 use super::binder::BindError;
 use super::build::{self, BuildError, Built};
+use super::changes;
 use super::format::{BadFormat, Format, Formats};
-use super::live::{LiveBlock, LiveRows};
+use super::live::{Alike, LiveBlock, LiveRows};
 use crate::broker::Broker;
+use crate::owners::keyed::{NotReady, Table};
 use crate::waiter::Waiter;
 
 /// Time between two steps while there is little to do.
 const PACE: Duration = Duration::from_millis(150);
 /// Waiting records from which a step does not wait.
 const PACE_RECORDS_MAX: i64 = 1_000;
-/// Bytes of batches one step reads.
-const STEP_BYTES: u64 = 4 << 20;
+/// Bytes of batches, or of changes, one step reads.
+const STEP_BYTES: u32 = 4 << 20;
 /// Small blocks at the end that are merged into one.
 const SMALL_BLOCKS_MAX: usize = 16;
 /// A rows file is written at this size, or smaller where many partitions share the budget.
@@ -58,8 +61,9 @@ pub struct Builder {
     is_holding: bool,
     /// The broker's memory was spent at the last step.
     is_pressed: bool,
-    /// The columns were not known at the last step: looking at once would find the same.
-    is_undecided: bool,
+    /// The columns were not known at the last step, or the table had nothing to give: looking at once
+    /// would find the same.
+    is_idle: bool,
     /// The record that was last told to stand in the way.
     suspended_at: Option<Offset>,
 }
@@ -82,6 +86,8 @@ enum StepError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Format(#[from] BadFormat),
+    #[error(transparent)]
+    Table(#[from] NotReady),
 }
 
 impl StepError {
@@ -101,7 +107,7 @@ impl Builder {
             live,
             is_holding: false,
             is_pressed: false,
-            is_undecided: false,
+            is_idle: false,
             suspended_at: None,
         }
     }
@@ -115,7 +121,7 @@ impl Builder {
             let now = Instant::now();
             let wake_at = match self.backlog() {
                 0 => self.file_due(),
-                records if records >= PACE_RECORDS_MAX && !self.is_undecided => Some(now),
+                records if records >= PACE_RECORDS_MAX && !self.is_idle => Some(now),
                 _ => Some(not_before),
             };
             if wake_at.is_none_or(|at| at > now) {
@@ -129,6 +135,9 @@ impl Builder {
             not_before = Instant::now() + PACE;
             let done = self.step().await;
             self.live.set_stalled(done.is_err());
+            if done.is_err() {
+                self.hold_up_nobody();
+            }
             match done {
                 Ok(()) | Err(StepError::Read(ReadError::OutOfRange { .. })) => {}
                 Err(error) if error.is_final() => {
@@ -154,6 +163,27 @@ impl Builder {
         }
         self.live.set_stalled(true);
         self.set_holding(false);
+        if !stop.is_stopping()
+            && let Some(table) = self.table()
+        {
+            table.give_up_rows();
+        }
+    }
+
+    /// Whose changes are the rows; `None` where those are the records.
+    fn table(&self) -> Option<Arc<Table>> {
+        let id = self.live.partition.id;
+        let topic = Uuid::from_bytes(id.topic.0);
+        self.broker.keyed().table(topic, id.index)
+    }
+
+    /// Writers do not wait for rows that are not built now.
+    fn hold_up_nobody(&self) {
+        if let Some(table) = self.table()
+            && (self.broker.keyed().is_full() || !table.has_room())
+        {
+            table.give_up_rows();
+        }
     }
 
     /// Records that are no rows yet.
@@ -186,8 +216,17 @@ impl Builder {
         Ok(())
     }
 
+    /// Whether somebody waits for a file, and there is something to say in it.
+    fn is_file_wanted(&self) -> bool {
+        let is_wanted = self.table().is_some_and(|table| table.are_rows_wanted());
+        is_wanted && self.live.end() > self.live.partition.rows_to()
+    }
+
     /// When the blocks in memory are to become a file.
     fn file_due(&self) -> Option<Instant> {
+        if self.is_file_wanted() {
+            return Some(Instant::now());
+        }
         let (bytes, since) = self.live.held();
         let since = since?;
         let share = self.broker.rows().share_bytes();
@@ -199,46 +238,30 @@ impl Builder {
         })
     }
 
-    /// Builds blocks of the next records.
+    /// Builds blocks of the next records, or changes.
     async fn build(&mut self) -> Result<(), StepError> {
         let partition = Arc::clone(&self.live.partition);
-        let index = partition.id.index;
-        let marks = partition.marks();
         let base = self.live.end();
-        let first = base.max(marks.log_start);
+        let first = base.max(partition.marks().log_start);
         let started_ms = self.broker.now_ms();
         let binder = self.broker.rows().binder();
         if let Err(error) = binder.refresh(self.broker.rows(), &partition).await {
             debug!(partition = %partition.id, %error, "what is known of writers is not renewed");
         }
         let (formats, invalid) = self.formats()?;
-        self.is_undecided = formats.current().is_none();
+        self.is_idle = formats.current().is_none();
         let Some(format) = formats.current().cloned() else {
+            self.hold_up_nobody();
             return Ok(self.found(&partition, first).await?);
         };
-        let permit = self.broker.rows().permit().await;
-        let plan = partition.plan_read_to(ReadEnd::StableEnd, first, STEP_BYTES, true)?;
-        let pieces = self.broker.log().load(plan).await?;
-        let committed = partition.committed(first, pieces)?;
-        let making = Arc::clone(&format);
-        let built = run_blocking(move || -> Result<Option<Built>, BuildError> {
-            let range = OffsetRange {
-                first,
-                end: committed.end,
-            };
-            if range.end <= first {
-                return Ok(None);
-            }
-            let build = match invalid {
-                InvalidRecords::Suspend => build::build_before_undecodable,
-                InvalidRecords::DeadLetter | InvalidRecords::Drop | InvalidRecords::Reject => {
-                    build::build
-                }
-            };
-            build(&making, index, range, base, &committed.batches).map(Some)
-        });
-        let built = built.await?.ok_or(StepError::Hole(first))?;
-        drop(permit);
+        let built = match format.schema.is_changelog() {
+            true => self.build_changes(&format, base).await?,
+            false => Some(self.build_records(&format, invalid, first, base).await?),
+        };
+        let Some(built) = built else {
+            self.is_idle = true;
+            return Ok(());
+        };
         self.count(&built);
         let end = built.end;
         let charged = |block| self.charged(block, &format);
@@ -256,6 +279,62 @@ impl Builder {
                 reason,
             }),
             (None, None) => Ok(()),
+        }
+    }
+
+    async fn build_records(
+        &self,
+        format: &Arc<Format>,
+        invalid: InvalidRecords,
+        first: Offset,
+        base: Offset,
+    ) -> Result<Built, StepError> {
+        let partition = &self.live.partition;
+        let _permit = self.broker.rows().permit().await;
+        let bytes = STEP_BYTES.into();
+        let plan = partition.plan_read_to(ReadEnd::StableEnd, first, bytes, true)?;
+        let pieces = self.broker.log().load(plan).await?;
+        let committed = partition.committed(first, pieces)?;
+        let (index, format) = (partition.id.index, Arc::clone(format));
+        let built = run_blocking(move || -> Result<Option<Built>, BuildError> {
+            let range = OffsetRange {
+                first,
+                end: committed.end,
+            };
+            if range.end <= first {
+                return Ok(None);
+            }
+            let build = match invalid {
+                InvalidRecords::Suspend => build::build_before_undecodable,
+                InvalidRecords::DeadLetter | InvalidRecords::Drop | InvalidRecords::Reject => {
+                    build::build
+                }
+            };
+            build(&format, index, range, base, &committed.batches).map(Some)
+        });
+        built.await?.ok_or(StepError::Hole(first))
+    }
+
+    /// `None` while the table is not open, or has no room to go on.
+    async fn build_changes(
+        &self,
+        format: &Arc<Format>,
+        base: Offset,
+    ) -> Result<Option<Built>, StepError> {
+        let Some(table) = self.table() else {
+            return Ok(None);
+        };
+        let _permit = self.broker.rows().permit().await;
+        let (index, format) = (self.live.partition.id.index, Arc::clone(format));
+        let built = run_blocking(move || -> Result<Built, StepError> {
+            let part = table.changelog(base, STEP_BYTES as usize)?;
+            let merging = table.merging().map(Arc::as_ref);
+            Ok(changes::build(&format, merging, index, base, &part)?)
+        });
+        match built.await {
+            Ok(built) => Ok(Some(built).filter(|built| built.end > base || built.wanted.is_some())),
+            Err(StepError::Table(NotReady::Loading)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -323,9 +402,13 @@ impl Builder {
     /// Writes the oldest blocks, as far as they are of one schema, into a file and has the manifest
     /// name it.
     async fn write_file(&mut self) -> Result<(), StepError> {
-        let Some(oldest) = self.live.oldest() else {
+        let Some(oldest) = self.oldest()? else {
             return Ok(());
         };
+        if let Some(table) = self.table() {
+            // Before the end is looked at: who asks from now on may mean more.
+            table.take_rows_wanted();
+        }
         let from = self.live.partition.rows_to();
         let partition = Arc::clone(&self.live.partition);
         let store = Arc::clone(self.broker.log().engine().store());
@@ -344,10 +427,27 @@ impl Builder {
         self.install(meta).await?;
         drop(permit);
         self.live.drop_below(rows_to);
+        if let Some(table) = self.table() {
+            table.release_rows();
+        }
         self.set_holding(self.live.held().0 > 0);
         self.is_pressed = false;
         self.broker.metrics().rows_files.inc();
         Ok(())
+    }
+
+    /// What the next file is to hold: without blocks, if somebody waits for one, that there is no row.
+    fn oldest(&self) -> Result<Option<Alike>, StepError> {
+        let oldest = self.live.oldest();
+        if oldest.is_some() || !self.is_file_wanted() {
+            return Ok(oldest);
+        }
+        let format = self.formats()?.0.current().cloned();
+        Ok(format.map(|format| Alike {
+            format,
+            blocks: Vec::new(),
+            end: self.live.end(),
+        }))
     }
 
     async fn install(&self, meta: RowsMeta) -> Result<(), InstallError> {
@@ -380,7 +480,10 @@ impl Builder {
         }
         let gone = matches!(
             error,
-            StepError::Read(ReadError::Deleted) | StepError::Install(InstallError::Deleted)
+            StepError::Read(ReadError::Deleted)
+                | StepError::Install(InstallError::Deleted)
+                // It has complained itself.
+                | StepError::Table(_)
         );
         if !gone {
             let partition = self.live.partition.id;

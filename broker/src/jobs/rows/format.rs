@@ -20,7 +20,10 @@ pub const FIRST_SCHEMA_ID: i32 = 1;
 #[derive(Debug)]
 pub struct Format {
     pub schema_id: i32,
+    /// What rows have.
     pub schema: RowSchema,
+    /// What a record has, as it comes: the same, but for what a changelog adds.
+    pub records: RowSchema,
     pub shape: Arc<Shape>,
     pub compression: Compression,
     /// True if rows are built as records arrive, false if only for whoever asks.
@@ -32,6 +35,7 @@ pub struct Format {
 pub struct Formats {
     mode: TableMode,
     codec: TableCodec,
+    is_changelog: bool,
     all: Vec<Arc<Format>>,
 }
 
@@ -74,6 +78,7 @@ impl Formats {
         Ok(Self {
             mode: settings.mode.clone(),
             codec: settings.codec,
+            is_changelog: settings.has_changelog(),
             all: all.collect::<Result<_, BadFormat>>()?,
         })
     }
@@ -109,7 +114,9 @@ impl Formats {
     }
 
     fn is_made_by(&self, settings: &TableSettings) -> bool {
-        self.mode == settings.mode && (!self.is_table() || self.codec == settings.codec)
+        self.mode == settings.mode
+            && self.is_changelog == settings.has_changelog()
+            && (!self.is_table() || self.codec == settings.codec)
     }
 }
 
@@ -133,9 +140,13 @@ fn own_schema(mode: &TableMode) -> Option<RowsSchema> {
 
 impl Format {
     fn new(schema: &RowsSchema, settings: &TableSettings) -> Result<Self, BadFormat> {
-        let rows = match &schema.text {
+        let records = match &schema.text {
             None => RowSchema::key_value(),
             Some(text) => RowSchema::written(TableSchema::parse(text)?, writers(&settings.mode)),
+        };
+        let rows = match settings.has_changelog() {
+            true => records.changelog(),
+            false => records.clone(),
         };
         let compression = match (&settings.mode, settings.codec) {
             (TableMode::Disabled, _) | (_, TableCodec::None) => Compression::None,
@@ -146,6 +157,7 @@ impl Format {
             schema_id: schema.id,
             shape: Shape::shared(Arc::clone(rows.arrow()))?,
             schema: rows,
+            records,
             compression,
             is_table: settings.mode != TableMode::Disabled,
         })
@@ -160,6 +172,7 @@ impl Format {
         Ok(Self {
             schema_id: KEY_VALUE_SCHEMA_ID,
             shape: Shape::shared(Arc::clone(schema.arrow()))?,
+            records: schema.clone(),
             schema,
             compression: Compression::None,
             is_table: true,

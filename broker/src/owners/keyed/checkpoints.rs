@@ -1,4 +1,5 @@
-//! Writes a table's checkpoint when its log has grown enough since the last one.
+//! Writes a table's checkpoint when its log has grown enough since the last one, and what has grown is in
+//! the index; never of an index that is ahead of its changelog.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -49,9 +50,18 @@ impl Keyed {
         let checkpoints = partition.checkpoints();
         let log_start = partition.marks().log_start;
         let newest = checkpoints.last().map_or(0, |newest| newest.reflects);
+        let Ok(applied) = table.opened().map(|open| open.applied()) else {
+            return false;
+        };
         let bytes = partition.bytes_from(newest.max(log_start));
-        table.opened().is_ok()
-            && checkpoint::is_due(&checkpoints, log_start, bytes, self.checkpoint_bytes_min)
+        let is_due =
+            |bytes| checkpoint::is_due(&checkpoints, log_start, bytes, self.checkpoint_bytes_min);
+        let in_index = bytes.saturating_sub(partition.bytes_from(applied.max(log_start)));
+        let is_ready = is_due(in_index) && applied <= partition.rows_to();
+        if is_due(bytes) && !is_ready {
+            table.want_rows();
+        }
+        is_ready
     }
 }
 

@@ -34,7 +34,13 @@ pub(super) async fn run(keyed: Arc<Keyed>, engines: Arc<FjallStore>, mut stop: S
             }
         }
         while opening.try_join_next().is_some() {}
-        let overlay_bytes = keyed.log.blocking(move || flush_all(&tables)).await;
+        let bytes_max = keyed.overlay_bytes_max();
+        let flushing = move || {
+            let overlay_bytes = flush_all(&tables);
+            want_rows(&tables, overlay_bytes, bytes_max);
+            overlay_bytes
+        };
+        let overlay_bytes = keyed.log.blocking(flushing).await;
         keyed.overlay_bytes.store(overlay_bytes, Ordering::Relaxed);
         keyed.flushed.notify_waiters();
         if is_last {
@@ -72,12 +78,23 @@ fn flush_all(tables: &[Arc<Table>]) -> usize {
     for table in tables {
         // Records written with acks 0 or 1 have nobody who folds them.
         let stable_end = table.partition().marks().stable_end;
-        if !table.is_folded_to(stable_end) && table.catch_up(stable_end).is_err() {
-            continue;
+        if !table.is_folded_to(stable_end) {
+            // It notes what went wrong itself. Where there was no room, the flush makes some.
+            let _ = table.catch_up(stable_end);
         }
         flush(table);
     }
     tables.iter().map(|table| table.overlay_bytes()).sum()
+}
+
+/// Asks for the rows that keep most of the memory, before writers have to wait for it.
+fn want_rows(tables: &[Arc<Table>], overlay_bytes: usize, bytes_max: usize) {
+    if overlay_bytes < bytes_max / 2 {
+        return;
+    }
+    let share = overlay_bytes / tables.len().max(1);
+    let large = tables.iter().filter(|table| table.overlay_bytes() >= share);
+    large.for_each(|table| table.want_rows());
 }
 
 fn flush(table: &Table) {

@@ -1,14 +1,15 @@
 //! One partition's table through its life: closed, opening, open; or lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tidelog_keyed::checkpoint::{CheckpointReader, ReadError as CheckpointError};
 use tidelog_keyed::{
-    CatchUpError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home, KeyedTable, Lookup,
-    OpenError, Opened, Start, TableOptions,
+    CatchUpError, ChangelogError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home,
+    KeyedTable, Lookup, OpenError, Opened, Start, TableOptions,
 };
 use tidelog_storage::ids::Offset;
 use tidelog_storage::{InstallError, Partition, ReadEnd, ReadError};
@@ -47,6 +48,8 @@ enum NotOpened {
     Checkpoint(#[from] CheckpointError),
     #[error("the rows of its checkpoint were made by other rules than the topic's settings say")]
     OtherRules,
+    #[error(transparent)]
+    Changelog(#[from] ChangelogError),
 }
 
 /// The table of one partition.
@@ -58,6 +61,10 @@ pub struct Table {
     phase: RwLock<Phase>,
     /// Held by whoever opens it, or writes a checkpoint of it.
     upkeep: Mutex<()>,
+    /// The index waits for a rows file.
+    pub(super) rows_wanted: AtomicBool,
+    /// Earlier changes were in no rows file when the table was opened, and cannot be had.
+    pub(super) changelog_from: AtomicI64,
 }
 
 enum Phase {
@@ -94,6 +101,8 @@ impl Table {
             merging: merging.ok().flatten().map(Arc::new),
             phase: RwLock::new(phase),
             upkeep: Mutex::new(()),
+            rows_wanted: AtomicBool::new(false),
+            changelog_from: AtomicI64::new(0),
         }
     }
 
@@ -129,6 +138,14 @@ impl Table {
         }
     }
 
+    /// Why the table will never be open again, if so.
+    pub fn lost(&self) -> Option<NotReady> {
+        match &*self.phase.read() {
+            Phase::Lost(why) => Some(NotReady::Lost(Arc::clone(why))),
+            Phase::Closed { .. } | Phase::Opening | Phase::Open(_) => None,
+        }
+    }
+
     pub(super) fn upkeep(&self) -> &Mutex<()> {
         &self.upkeep
     }
@@ -136,9 +153,19 @@ impl Table {
     /// Folds the log up to `end`, which is stable. Blocks; many may call at once.
     ///
     /// # Errors
-    /// The table is not open, or failed now: it is then opened again, or lost.
+    /// The table is not open, or failed now: it is then opened again, or lost. Or it has no room before
+    /// its changes are in rows files.
     pub fn catch_up(&self, end: Offset) -> Result<(), NotReady> {
         let table = self.opened()?;
+        self.fold_on(&table, end)?;
+        match table.folded_to() >= end {
+            true => Ok(()),
+            false => Err(NotReady::Loading),
+        }
+    }
+
+    /// Folds the log up to `end`, or as far as there is room.
+    pub(super) fn fold_on(&self, table: &KeyedTable, end: Offset) -> Result<(), NotReady> {
         let folded = table.catch_up(end, |at| self.read(at));
         folded.map_err(|error| self.failed_to_fold(&error))
     }
@@ -195,7 +222,7 @@ impl Table {
         }
     }
 
-    fn close(&self, error: &dyn std::error::Error) {
+    pub(super) fn close(&self, error: &dyn std::error::Error) {
         let partition = self.partition.id;
         warn!(%partition, %error, "the key table failed and is opened again");
         let mut phase = self.phase.write();
@@ -265,19 +292,27 @@ impl Table {
         let marks = self.partition.marks();
         let checkpoints = self.partition.checkpoints();
         let store = log.engine().store();
-        let home = Home {
+        // To the index the log ends where rows do: what lies beyond is to be folded again, for who builds
+        // them. Unless there is no way back.
+        let rows_to = self.partition.rows_to().min(marks.high_watermark);
+        let mut home = Home {
             partition: self.partition.id,
             engines,
             disk: &store.disk,
             checkpoints: &checkpoints,
             log_start: marks.log_start,
-            log_end: marks.high_watermark,
+            log_end: rows_to,
         };
+        let mut opened = tidelog_keyed::open(&home, self.options.clone());
+        if matches!(opened, Err(OpenError::Lost { .. })) && rows_to < marks.high_watermark {
+            home.log_end = marks.high_watermark;
+            opened = tidelog_keyed::open(&home, self.options.clone());
+        }
         let Opened {
             table,
             start,
             unreadable,
-        } = tidelog_keyed::open(&home, self.options.clone())?;
+        } = opened?;
         if let Err(error) = self.check_rules(&home, &start) {
             drop(table);
             // Else the next start would go on with these rows.
@@ -296,6 +331,7 @@ impl Table {
             Some(merging) => merging.bring_to(table),
             None => table,
         };
+        self.keep_changes(&table)?;
         table.catch_up(marks.stable_end, |at| self.read(at))?;
         info!(partition = %self.partition.id, start = ?start, "key table is open");
         Ok(table)

@@ -68,6 +68,13 @@ impl MergeSettings {
         }
     }
 
+    /// Whether the changelog has the row before an update.
+    pub fn shows_row_before(&self) -> bool {
+        self.options
+            .get("image")
+            .is_none_or(|image| image == "full")
+    }
+
     /// Whether the newest record of each key makes the table that all of them make.
     pub(super) fn is_compactable(&self) -> bool {
         let deletes = self.options.get("deletes").map(String::as_str);

@@ -43,7 +43,7 @@ pub use topic::{
     CleanupPolicy, Compression, InvalidRecords, KeyScope, LakeSettings, Partitioner, TableCodec,
     TableKey, TableSettings, TimestampType, TopicSettings,
 };
-pub use view::ViewSettings;
+pub use view::{ViewFormat, ViewSettings};
 
 pub(crate) use kind::list_items;
 pub(crate) use merge::MERGE_CONFIGS;

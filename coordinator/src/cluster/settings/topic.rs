@@ -223,6 +223,11 @@ impl TableSettings {
             merge: layers.merge(),
         }
     }
+
+    /// Whether the topic's rows are what happened to the rows of a keyed table.
+    pub fn has_changelog(&self) -> bool {
+        self.key == TableKey::RecordKey
+    }
 }
 
 /// Checks a topic's overrides: each name and value, then what they mean together.

@@ -14,6 +14,16 @@ pub struct ViewSettings {
     pub columns: Vec<String>,
     /// Text of a predicate; empty for every row.
     pub filter: String,
+    pub format: ViewFormat,
+}
+
+/// What the values of a view are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewFormat {
+    /// A row as an object.
+    Json,
+    /// What happened to a row of a keyed table, in the envelope that Debezium writes.
+    DebeziumJson,
 }
 
 impl ViewSettings {
@@ -26,6 +36,10 @@ impl ViewSettings {
             of,
             columns: columns.collect(),
             filter: layers.value(&VIEW_FILTER).trim().to_owned(),
+            format: match layers.value(&VIEW_FORMAT).trim() {
+                "debezium-json" => ViewFormat::DebeziumJson,
+                _ => ViewFormat::Json,
+            },
         })
     }
 }

@@ -86,7 +86,7 @@ fn a_header_says_what_the_encoder_knew() {
 fn the_writer_refuses_what_does_not_follow() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
     let create = || RowsWriter::create(disk.clone(), FILE, PARTITION, 1, shape(), 10).unwrap();
-    assert!(matches!(create().finish(20), Err(WriteError::Empty { .. })));
+    assert!(matches!(create().finish(10), Err(WriteError::Empty { .. })));
     let mut writer = create();
     let (_, early) = block(0, 9, 20, Compression::None);
     let refused = writer.push(&early).unwrap_err();
@@ -107,6 +107,22 @@ fn the_writer_refuses_what_does_not_follow() {
     ));
     drop(writer);
     assert_eq!(disk.list(segment::DIRECTORY).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_file_may_say_that_there_is_no_row() {
+    let disk = SimDisk::new();
+    segment::prepare(&disk).unwrap();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let writer = RowsWriter::create(shared, FILE, PARTITION, 1, shape(), 10).unwrap();
+    let meta = writer.finish(20).unwrap();
+    assert_eq!(
+        (meta.base_offset, meta.end_offset, meta.row_count),
+        (10, 20, 0)
+    );
+    let reader = reader(&disk, &meta);
+    reader.verify(&shape()).unwrap();
+    assert_eq!(reader.blocks_from(12), []);
 }
 
 #[test]

@@ -355,8 +355,8 @@ fn rows_that_do_not_fit_are_refused() {
     };
     assert!(matches!(encode(&sample(0, &[]), 0, 1), EncodeError::Empty));
     for (offsets, base, end) in [
-        (&[5, 5][..], 0, 10),
-        (&[6, 5], 0, 10),
+        (&[6, 5][..], 0, 10),
+        (&[5, 5, 4], 0, 10),
         (&[5], 6, 10),
         (&[5], 0, 5),
         (&[-1], -1, 10),

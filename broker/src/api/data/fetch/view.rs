@@ -24,7 +24,7 @@ const LOOK_AGAIN_MAX: u64 = 1 << 20;
 /// A partition of a view: of its source, seen through it.
 pub(super) struct Reading<'a> {
     pub view: &'a ViewOf,
-    pub partition: &'a Partition,
+    pub partition: &'a Arc<Partition>,
 }
 
 /// Reads one partition within what the limits leave after `taken` bytes. How far a look came that found
@@ -62,16 +62,16 @@ pub(super) async fn read(
         warn!(partition = %partition.id, offset, %error, "a view could not be read");
         PartitionError::View(error)
     };
-    let lens = view
-        .lens(&ctx.broker)
+    let look = view
+        .look(&ctx.broker)
         .map_err(|error| unreadable(error.into()))?;
-    let Some(lens) = lens.map(Arc::new) else {
+    let Some(look) = look.map(Arc::new) else {
         return Ok(found);
     };
     let place = Place {
         view: view.id(),
         index: wanted.index,
-        schema_id: lens.schema_id(),
+        schema_id: look.schema_id(),
         offset,
     };
     let (passed, now) = (ctx.broker.passed().get(&place), Instant::now());
@@ -82,7 +82,7 @@ pub(super) async fn read(
         look_bytes: limits.look_bytes,
         until: now + limits.deadline.saturating_duration_since(now) / 2,
     };
-    let shown = views::show(&ctx.broker, partition, &lens, window).await;
+    let shown = views::show(&ctx.broker, partition, &look, window).await;
     let shown = shown.map_err(|error| match error {
         ShowError::Read(error) => told(&wanted.topic, error),
         ShowError::Refit(error) => unreadable(error.into()),
