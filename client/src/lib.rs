@@ -23,6 +23,7 @@
 //!   │         ├─► Lookup ─► Found          rows by primary key
 //!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
 //!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
+//!   ├─► GroupReader ─► Event       several readers share partitions, and go on where the group stands
 //!   └ Link ─► Connection                   one for each broker, made anew when lost
 //! ```
 //!
@@ -52,6 +53,7 @@ mod conform;
 mod connection;
 mod error;
 mod filter;
+mod group;
 #[cfg(feature = "lake")]
 mod lake;
 #[cfg(feature = "lake")]
@@ -77,6 +79,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::{BrokerError, Error, Result};
 pub use filter::Filter;
+pub use group::{Event, GroupOptions, GroupReader, GroupRows, TopicPartition};
 pub use lookup::{Found, KeyRow, Lookup};
 pub use message::RowsFault;
 pub use scan::{Scan, Start};
