@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use clap::Parser as _;
 use support::data::batch;
 use support::group::{self, QUICK};
 use support::{Client as Raw, PATIENCE, TestBroker};
@@ -204,8 +205,8 @@ async fn every_row_counts_once_while_members_come_and_die_and_the_broker_restart
     let mut reader = first.await.unwrap();
     let ends = |reader: &GroupReader| reader.positions().values().all(|at| *at == 270);
     until("the end", async || {
-        let nothing = timeout(Duration::from_millis(50), reader.next()).await;
-        assert!(nothing.is_err(), "{nothing:?}");
+        let nothing = reader.poll(Duration::from_millis(50)).await.unwrap();
+        assert_eq!(nothing, None);
         ends(&reader)
     })
     .await;
@@ -252,14 +253,15 @@ async fn what_is_revoked_can_be_committed_before_the_next_event_is_asked_for() {
     assert_eq!(one.positions()[&gone[0]], 9, "until the next event");
     // The other does not get it before that, however long it takes.
     assert!(
-        timeout(Duration::from_millis(400), two.next())
+        two.poll(Duration::from_millis(400))
             .await
-            .is_err()
+            .unwrap()
+            .is_none()
     );
     one.commit().await.unwrap();
     let wait = async {
         // The answer to this may be long in coming: there is nothing to read.
-        let _ = timeout(Duration::from_secs(1), one.next()).await;
+        one.poll(Duration::from_secs(1)).await.unwrap();
     };
     let (event, ()) = tokio::join!(next(&mut two), wait);
     assert_eq!(event, Event::Assigned(gone.clone()));
@@ -308,7 +310,7 @@ async fn a_member_that_works_for_too_long_has_lost_its_partitions() {
         while !gave {
             gave = matches!(next(&mut other).await, Event::Revoked(_));
         }
-        let _ = timeout(Duration::from_secs(1), other.next()).await;
+        other.poll(Duration::from_millis(200)).await.unwrap();
     };
     let (event, ()) = tokio::join!(next(&mut slow), both);
     assert!(matches!(event, Event::Assigned(mine) if mine.len() == 1));
@@ -328,8 +330,8 @@ async fn several_tables_each_with_its_own_columns_and_start_are_committed_by_the
             use_extensions,
             ..Config::default()
         };
-        let client = Client::connect_with(&broker.address().to_string(), config);
-        let client = client.await.unwrap();
+        let address = broker.address().to_string();
+        let client = Client::connect_with(&address, config).await.unwrap();
         let orders = client
             .table("orders")
             .await
@@ -366,7 +368,7 @@ async fn several_tables_each_with_its_own_columns_and_start_are_committed_by_the
         assert_eq!((&*rows.topic, rows.rows.batch.num_rows()), ("plain", 1));
         let ends = [("orders", 30), ("plain", rows.rows.next_offset)];
         until("it was committed", async || {
-            let _ = timeout(Duration::from_millis(50), reader.next()).await;
+            reader.poll(Duration::from_millis(50)).await.unwrap();
             let mut is_so = true;
             for (topic, end) in ends {
                 is_so &= group::fetch(&mut raw, &group, topic, 0).await.0 == end;
@@ -406,6 +408,57 @@ async fn a_static_member_may_be_away_for_a_moment() {
     assert_eq!(shares(&mut raw, "g").await, [4]);
     let mut reader = client.subscribe("g", [scan], named).await.unwrap();
     assert!(matches!(next(&mut reader).await, Event::Assigned(all) if all.len() == 4));
+}
+
+/// The program's arguments.
+#[derive(clap::Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: tidelog_console::Command,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_reads_as_a_member_and_commits_what_it_printed() {
+    let (broker, mut raw) = broker(&[]).await;
+    raw.make_topic("orders", 2, &TABLE).await;
+    produce(&mut raw, "orders", 2, 20).await;
+    let dir = tempfile::tempdir().unwrap();
+    let address = broker.address().to_string();
+    let consume = async |name: &str, more: &[&str]| -> Vec<String> {
+        let file = dir.path().join(name);
+        let fixed = [
+            "tidelog",
+            "consume",
+            "orders",
+            "--group",
+            "g",
+            "--bootstrap",
+            &address,
+        ];
+        let to = ["--columns", "n", "--to-file", file.to_str().unwrap()];
+        let args = Args::parse_from(fixed.iter().chain(&to).chain(more));
+        tidelog_console::run(args.command).await.unwrap();
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    let mut seen = consume("first", &["--json", "--max", "5"]).await;
+    assert_eq!(seen.len(), 5);
+    seen.extend(consume("second", &["--json", "--max", "14"]).await);
+    seen.extend(consume("third", &["--json"]).await);
+    let mut expected: Vec<_> = (0..20).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
+    expected.extend(expected.clone());
+    seen.sort();
+    expected.sort();
+    assert_eq!(seen, expected);
+    for index in 0..2 {
+        assert_eq!(group::fetch(&mut raw, "g", "orders", index).await.0, 20);
+    }
+    produce(&mut raw, "orders", 2, 4).await;
+    consume("whole", &["--output", "parquet", "--where", "n = 1"]).await;
+    for index in 0..2 {
+        assert_eq!(group::fetch(&mut raw, "g", "orders", index).await.0, 24);
+    }
+    assert!(consume("nothing", &["--json"]).await.is_empty());
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@
 //! - **Proven bytes.** Columns are compared with the checksums made when they were written, records
 //!   with those of their batches. What does not match is an error and is not handed out.
 //!   Parquet files of the lake have no such checksums; their row counts must be those recorded.
+//! - **At least once in a group.** Several readers share partitions, and what one has read and not committed
+//!   comes again to whoever has the partition next.
 //! - **Bounded.** One answer for each broker is being decoded while another waits to be taken; sizes
 //!   in answers are believed only as far as [`Config`] allows.
 //!

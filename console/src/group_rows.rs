@@ -12,7 +12,6 @@ use tidelog_client::{
     Client, Event, GroupOptions, GroupReader, GroupRows, Scan, Start, Table, TopicPartition,
 };
 use tokio::signal::ctrl_c;
-use tokio::time::timeout;
 
 use crate::consume::Options;
 use crate::place::Place;
@@ -130,22 +129,19 @@ impl Member {
         let mut interrupted = pin!(ctrl_c());
         while self.left > 0 && !self.is_done() {
             let event = tokio::select! {
-                event = timeout(LOOK, self.reader.next()) => event,
+                event = self.reader.poll(LOOK) => event?,
                 stopped = &mut interrupted => return Ok(stopped?),
             };
             match event {
-                Err(_) => {}
-                Ok(event) => match event? {
-                    Event::Rows(rows) => {
-                        self.rows(&rows)?;
-                        if !self.is_whole {
-                            // After what it covers has left this process.
-                            self.commit().await?;
-                        }
+                Some(Event::Rows(rows)) => {
+                    self.rows(&rows)?;
+                    if !self.is_whole {
+                        // After what it covers has left this process.
+                        self.commit().await?;
                     }
-                    Event::Assigned(_) => self.has_share = true,
-                    Event::Revoked(_) | Event::Lost(_) => {}
-                },
+                }
+                Some(Event::Assigned(_)) => self.has_share = true,
+                Some(Event::Revoked(_) | Event::Lost(_)) | None => {}
             }
         }
         Ok(())

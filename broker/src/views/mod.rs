@@ -2,15 +2,16 @@
 //! tables.
 //!
 //! ```text
-//! batches of the source ─▶ what counts of them ─▶ rows ─▶ filter ─▶ columns ─▶ JSON ─▶ batches at the
-//!   (storage)               (storage)            (typed)  └──── lens ───────────┘   same offsets
-//!                                                                                    (refit)
+//! batches of the source ─▶ what counts of them ─▶ rows ─▶ filter ─▶ columns ─▶ values ─▶ batches at the
+//!   (storage)               (storage)            (typed)  └──── lens ─────────┘ JSON, Avro   same offsets
+//!                                                                                (values)     (refit)
 //! ```
 //! - A view has no records: its offsets, log start and leader epochs are its source's, its end is the
 //!   source's stable end. Aborted and control batches never appear.
 //! - One batch for each batch of the source of which some row is left. It has the same base and last
 //!   offset; its records keep offset, timestamp, key and headers. So what a client is given at an offset
-//!   does not depend on how it asked, while the source's schema stays.
+//!   does not depend on how it asked, while the source's schema stays. Values in Avro name a schema that the
+//!   registry has had before any of them is shown.
 //! - Work is bounded for each request, whatever the filter: an answer that got far without a record says
 //!   how far ([`filler`]), and so does a memory for clients that cannot be told ([`Passed`]).
 //!
@@ -24,11 +25,12 @@ mod reading;
 mod refit;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 
 use tidelog_coordinator::cluster::Topic;
-use tidelog_coordinator::cluster::settings::{Overrides, TopicSettings};
+use tidelog_coordinator::cluster::settings::{Overrides, TopicSettings, ViewFormat};
 use tidelog_records::BuildError;
 use uuid::Uuid;
 
@@ -40,6 +42,7 @@ pub use lens::{BadLens, Lens};
 pub use passed::{Passed, Place};
 pub use reading::{LOOK_BYTES_MAX, ShowError, Shown, Window, show};
 pub use refit::RefitError;
+pub use values::{AvroError, AvroSchemas};
 
 /// Why a view shows nothing of what there is.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,7 @@ pub enum ViewError {
 #[derive(Debug, Clone)]
 pub struct ViewOf {
     id: Uuid,
+    name: String,
     source: Uuid,
     settings: Arc<TopicSettings>,
 }
@@ -65,6 +69,7 @@ impl ViewOf {
     pub fn topic(view: &View, topic: &Topic) -> Option<Self> {
         Some(Self {
             id: topic.id,
+            name: topic.name.clone(),
             source: topic.view_of?,
             settings: view.topic_settings(topic),
         })
@@ -78,8 +83,23 @@ impl ViewOf {
     /// How it shows records as the source's columns are now; `None` while nothing is known of those.
     ///
     /// # Errors
-    /// [`BadLens`]: the filter does not fit the columns.
-    pub fn lens(&self, broker: &Broker) -> Result<Option<Lens>, BadLens> {
+    /// [`BadLens`]: the filter does not fit the columns, or the registry has no schema for them.
+    pub async fn lens(&self, broker: &Broker) -> Result<Option<Lens>, BadLens> {
+        let Some(lens) = self.lens_of_json(broker)? else {
+            return Ok(None);
+        };
+        let format = self.settings.view.as_ref().map(|view| view.format);
+        if format != Some(ViewFormat::Avro) {
+            return Ok(Some(lens));
+        }
+        let (view, columns) = ((self.id, &self.name[..]), lens.shown()?);
+        let schemas = broker.avro_schemas();
+        let schema = schemas.schema(broker.registry(), view, lens.schema_id(), &columns);
+        let schema = schema.await?;
+        Ok(Some(lens.in_avro(schema)))
+    }
+
+    fn lens_of_json(&self, broker: &Broker) -> Result<Option<Lens>, BadLens> {
         let view = broker.cluster().view();
         let (Some(source), Some(settings)) =
             (view.image.topic_by_id(self.source), &self.settings.view)

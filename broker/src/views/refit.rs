@@ -14,11 +14,10 @@ use tidelog_predicate::WrongRows;
 use tidelog_records::{BatchBuilder, BatchHeader, BuildError, Records, RecordsError};
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::OFFSET_COLUMN;
-use tidelog_typed::{
-    DecodeError, DecodeLimits, JsonRows, JsonStyle, OffsetRange, UnwritableType, decode_batches,
-};
+use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, decode_batches};
 
 use super::Lens;
+use super::values::UnwritableRows;
 
 /// Where a block ends. The bytes are those of decoded columns.
 const BLOCK: DecodeLimits = DecodeLimits {
@@ -28,9 +27,6 @@ const BLOCK: DecodeLimits = DecodeLimits {
 };
 /// Largest decompressed batch: what Produce admits.
 const BATCH_BYTES_MAX: usize = 128 << 20;
-
-/// Every column stands in every value, so that readers see which there are.
-const STYLE: JsonStyle = JsonStyle { nulls: true };
 
 /// Why batches could not be refitted.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +38,7 @@ pub enum RefitError {
     #[error(transparent)]
     Columns(#[from] ArrowError),
     #[error(transparent)]
-    Unwritable(#[from] UnwritableType),
+    Unwritable(#[from] UnwritableRows),
     #[error("the batch at offset {offset}: {error}")]
     Batch { offset: Offset, error: RecordsError },
     #[error("the view of the batch at offset {offset}: {error}")]
@@ -134,7 +130,7 @@ struct Picked {
 }
 
 impl Picked {
-    /// Adds what `lens` shows of `rows`. A row with a number that JSON cannot write is left out.
+    /// Adds what `lens` shows of `rows`. A row that has no value in the view's format is left out.
     fn add(&mut self, lens: &Lens, rows: &RecordBatch) -> Result<(), RefitError> {
         if self.taken == self.rows.len() {
             *self = Self::default();
@@ -147,18 +143,15 @@ impl Picked {
         let offsets = offsets.and_then(|column| column.as_primitive_opt::<Int64Type>());
         let offsets = offsets.ok_or(WrongRows)?;
         let shown = lens.columns(rows)?;
-        let shown = JsonRows::of(&shown)?;
+        let shown = lens.values().rows(&shown)?;
         for (row, is_match) in matches.iter().enumerate() {
             if is_match != Some(true) {
                 continue;
             }
             let start = self.values.len();
-            match shown.write(row, STYLE, &mut self.values) {
-                Ok(()) => {
-                    let value = start..self.values.len();
-                    self.rows.push((offsets.value(row), value));
-                }
-                Err(_) => self.values.truncate(start),
+            if shown.write(row, &mut self.values) {
+                let value = start..self.values.len();
+                self.rows.push((offsets.value(row), value));
             }
         }
         Ok(())

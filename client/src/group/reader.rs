@@ -140,6 +140,23 @@ impl GroupReader {
     /// again tries on, but for [`Error::Group`] and [`Error::Subscription`]: then the member is none
     /// any more, or never reads what it was given.
     pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.happening(None).await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// What happens within `wait`; `None` if nothing does. A step that was begun is not cut short.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn poll(&mut self, wait: Duration) -> Result<Option<Event>> {
+        self.happening(Some(Instant::now() + wait)).await
+    }
+
+    /// The next event, or `None` at `deadline`.
+    async fn happening(&mut self, deadline: Option<Instant>) -> Result<Option<Event>> {
         if !self.leaving.is_empty() {
             // The caller has heard of it: now they may go to others.
             self.leaving.clear();
@@ -147,7 +164,8 @@ impl GroupReader {
         }
         loop {
             self.heart.poll();
-            if let Some(event) = self.reconcile().await? {
+            let event = self.reconcile().await?;
+            if event.is_some() {
                 return Ok(event);
             }
             self.commit_if_due().await?;
@@ -156,13 +174,18 @@ impl GroupReader {
                 until = until.min(self.commit_at);
             }
             tokio::select! {
+                biased;
                 () = self.heart.changed() => {}
-                () = sleep_until(until) => {}
                 read = next_rows(&mut self.topics, self.turn) => {
                     let (place, rows) = read?;
                     self.turn = place + 1;
                     let topic = Arc::clone(&self.topics[place].name);
-                    return Ok(Event::Rows(GroupRows { topic, rows }));
+                    return Ok(Some(Event::Rows(GroupRows { topic, rows })));
+                }
+                () = sleep_until(deadline.map_or(until, |end| end.min(until))) => {
+                    if deadline.is_some_and(|end| Instant::now() >= end) {
+                        return Ok(None);
+                    }
                 }
             }
         }

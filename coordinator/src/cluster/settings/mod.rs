@@ -41,7 +41,7 @@ pub use topic::{
     CleanupPolicy, Compression, KeyScope, LakeSettings, Partitioner, TableCodec, TableKey,
     TableSettings, TimestampType, TopicSettings,
 };
-pub use view::ViewSettings;
+pub use view::{ViewFormat, ViewSettings};
 
 pub(crate) use kind::list_items;
 pub(crate) use merge::MERGE_CONFIGS;

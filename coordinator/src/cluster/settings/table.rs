@@ -256,9 +256,10 @@ topic_configs! {
         [], Honoured,
         "Which rows a view shows, such as amount > 100 AND city LIKE 'B%'. Empty: every row. Chosen when the \
          topic is created.";
-    VIEW_FORMAT: "tidelog.view.format", Kind::Choice(&["json"]), "json",
+    VIEW_FORMAT: "tidelog.view.format", Kind::Choice(&["json", "avro"]), "json",
         [], Honoured,
-        "What the values of a view are: json, one object for each row.";
+        "What the values of a view are: json, one object for each row, or avro under a schema in the registry \
+         (subject <view>-value). Chosen when the topic is created.";
 
     IMPORT: "tidelog.import", Kind::Boolean, "false",
         [], Honoured,

@@ -5,6 +5,15 @@ use super::kind::{ConfigError, list_items};
 use super::layers::Layers;
 use super::table::{VIEW_COLUMNS, VIEW_FILTER, VIEW_FORMAT, VIEW_OF};
 
+/// What the values of a view are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewFormat {
+    /// One object for each row.
+    Json,
+    /// With the id of a schema in front, as Confluent's serializers have it.
+    Avro,
+}
+
 /// How a topic shows the records of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewSettings {
@@ -14,6 +23,7 @@ pub struct ViewSettings {
     pub columns: Vec<String>,
     /// Text of a predicate; empty for every row.
     pub filter: String,
+    pub format: ViewFormat,
 }
 
 impl ViewSettings {
@@ -26,6 +36,10 @@ impl ViewSettings {
             of,
             columns: columns.collect(),
             filter: layers.value(&VIEW_FILTER).trim().to_owned(),
+            format: match &*layers.value(&VIEW_FORMAT) {
+                "avro" => ViewFormat::Avro,
+                _ => ViewFormat::Json,
+            },
         })
     }
 }

@@ -64,6 +64,7 @@ pub(super) async fn read(
     };
     let lens = view
         .lens(&ctx.broker)
+        .await
         .map_err(|error| unreadable(error.into()))?;
     let Some(lens) = lens.map(Arc::new) else {
         return Ok(found);
