@@ -25,7 +25,7 @@ use crate::server::ledger::Ledger;
 use crate::server::read_budget::ReadBudget;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Shutdown, ShutdownSignal};
-use crate::views::Passed;
+use crate::views::{AvroSchemas, Passed};
 use parking_lot::RwLock;
 
 /// The ledger's part of the memory budget. An eighth is for reads from the disk; the last one is left
@@ -54,6 +54,7 @@ pub struct Broker {
     fetch_sessions: FetchSessions,
     rows: Arc<Rows>,
     passed: Passed,
+    avro_schemas: AvroSchemas,
     registry: Registry,
 }
 
@@ -97,6 +98,7 @@ impl Broker {
             fetch_sessions: FetchSessions::new(sessions_max as usize),
             rows,
             passed: Passed::default(),
+            avro_schemas: AvroSchemas::default(),
             registry,
             identity,
             ledger: Ledger::new(budget_bytes / 8 * LEDGER_EIGHTHS),
@@ -173,6 +175,11 @@ impl Broker {
     /// What readers of views need not look at again.
     pub fn passed(&self) -> &Passed {
         &self.passed
+    }
+
+    /// What the values of views in Avro are written with.
+    pub fn avro_schemas(&self) -> &AvroSchemas {
+        &self.avro_schemas
     }
 
     /// Columns of tables that are not in files yet, and how records become them.

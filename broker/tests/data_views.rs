@@ -13,6 +13,8 @@ use support::table::columnar;
 use support::txn::{Speaks, Transactor};
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_records::{BatchHeader, Records};
+use tidelog_registry::SchemaId;
+use tidelog_typed::avro;
 
 const SCHEMA: &str = r#"{"fields":[{"name":"n","type":"long"}]}"#;
 const TABLE: [(&str, &str); 2] = [
@@ -78,6 +80,64 @@ async fn an_answer_without_records_says_how_far_it_looked() {
         let part = client.fetch("v", 0, offset).await;
         assert_eq!(part.error_code, ErrorCode::OffsetOutOfRange.code());
     }
+}
+
+#[tokio::test]
+async fn values_in_avro_name_a_schema_that_the_registry_has() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    client.make_topic("t", 1, &TABLE).await;
+    let settings = [
+        ("tidelog.view.of", "t"),
+        ("tidelog.view.filter", "n <> 2"),
+        ("tidelog.view.columns", "_offset,n"),
+        ("tidelog.view.format", "avro"),
+    ];
+    client.make_topic("a-view", -1, &settings).await;
+    let rows = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":-300}"#, "{}"];
+    client.produce("t", 0, batch(&rows)).await;
+    let shown = client.fetch("a-view", 0, 0).await.records;
+    let [whole] = <[_; 1]>::try_from(batches(&shown)).unwrap();
+    let records = Records::open(&whole, 1 << 10).unwrap();
+    let values: Vec<_> = records
+        .iter()
+        .map(|record| record.unwrap().value.unwrap().to_vec())
+        .collect();
+    let id = i32::from_be_bytes(values[0][1..5].try_into().unwrap());
+    assert!(
+        values
+            .iter()
+            .all(|value| value[0] == 0 && value[1..5] == id.to_be_bytes())
+    );
+
+    let registry = broker.running().broker.registry();
+    let latest = registry.latest("a-view-value").await.unwrap().unwrap();
+    assert_eq!(latest.id, SchemaId(id));
+    let writer = avro::Writer::parse(&latest.text, &[]).unwrap();
+    let table = writer.draft().fields.iter().map(|field| &field.name[..]);
+    assert_eq!(table.collect::<Vec<_>>(), ["_offset", "n"]);
+    // Offset 0, 2, 3; then n: its place in ["null", "long"], and a zigzag number.
+    let bodies: Vec<_> = values.iter().map(|value| &value[5..]).collect();
+    assert_eq!(bodies, [&[0, 2, 2][..], &[4, 2, 0xd7, 4], &[6, 0]]);
+
+    // The same after a restart, and nothing is registered twice.
+    let broker = broker.restart().await;
+    let mut client = broker.client().await;
+    assert_eq!(client.fetch("a-view", 0, 0).await.records, shown);
+    let image = broker.running().broker.registry().service().image();
+    assert_eq!(image.last_id(), SchemaId(id));
+
+    let odd = r#"{"fields":[{"name":"größe","type":"long"}]}"#;
+    let odd = [TABLE[0], ("tidelog.table.schema", odd)];
+    client.make_topic("odd", 1, &odd).await;
+    let settings = [("tidelog.view.of", "odd"), ("tidelog.view.format", "avro")];
+    let refused = client.try_make_topic("w", -1, &settings).await;
+    assert_eq!(refused.error_code, ErrorCode::InvalidConfig.code());
+    let message = refused.error_message.unwrap();
+    assert!(
+        message.contains("größe") && message.contains("avro"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

@@ -456,8 +456,8 @@ async fn a_scan_follows_the_changes() {
     client
         .put("t", &[put("a", r#"{"n":3}"#), ("b", None)])
         .await;
-    let reader = tidelog_client::Client::connect(&broker.address().to_string());
-    let reader = reader.await.unwrap();
+    let address = broker.address().to_string();
+    let reader = tidelog_client::Client::connect(&address).await.unwrap();
     let scanned = reader.table("t").await.unwrap();
     let ended = scanned
         .scan()

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use crate::api::Call;
 use crate::config::{Config, Retry};
 use crate::error::{BrokerError, Error, Result};
+use crate::group::{GroupOptions, GroupReader};
 use crate::link::Link;
 use crate::offsets;
+use crate::scan::Scan;
 use crate::table::Table;
 
 /// A client of one cluster. Clones share its connections: one for each broker.
@@ -84,6 +86,39 @@ impl Client {
         Table::open(self.clone(), name).await
     }
 
+    /// Becomes a member of a consumer group that reads these tables: each by what its scan says of
+    /// columns, filter and sizes, and where the group has committed nothing from where that starts.
+    ///
+    /// ```no_run
+    /// # async fn read(client: tidelog_client::Client) -> tidelog_client::Result<()> {
+    /// use tidelog_client::{Event, GroupOptions};
+    ///
+    /// let orders = client.table("orders").await?.scan().columns(["id", "city"]).filter("amount > 10");
+    /// let payments = client.table("payments").await?.scan();
+    /// let mut reader = client.subscribe("billing", [orders, payments], GroupOptions::default()).await?;
+    /// loop {
+    ///     match reader.next().await? {
+    ///         Event::Rows(of) => println!("{} {}: {}", of.topic, of.rows.partition, of.rows.batch.num_rows()),
+    ///         Event::Revoked(gone) | Event::Lost(gone) => println!("{} partitions less", gone.len()),
+    ///         Event::Assigned(new) => println!("{} partitions more", new.len()),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the broker does not know ConsumerGroupHeartbeat (Apache Kafka does
+    /// from 4.0 on); [`Error::Subscription`] for scans with partitions, offsets or an end, and for a
+    /// table that is there twice; [`Error::Group`] if the coordinator refuses.
+    pub async fn subscribe(
+        &self,
+        group: &str,
+        scans: impl IntoIterator<Item = Scan>,
+        options: GroupOptions,
+    ) -> Result<GroupReader> {
+        GroupReader::join(self.clone(), group, scans, options).await
+    }
+
     /// Where `partitions` of a topic stand at `timestamp`, in milliseconds since 1970, or -2 for
     /// their first offset and -1 for the end of what was committed. Later than all records is the
     /// end.
@@ -113,6 +148,11 @@ impl Client {
             ))
         };
         Arc::clone(links.entry(address.to_owned()).or_insert_with(new))
+    }
+
+    /// A connection to a broker beside the one that all share.
+    pub(crate) fn own_link(&self, address: String) -> Arc<Link> {
+        Arc::new(Link::new(address, Arc::clone(&self.shared.config)))
     }
 
     /// Looks a topic up, trying on while the failure is transient.
@@ -197,6 +237,14 @@ pub fn text(of: &str) -> StrBytes {
     StrBytes::from_string(of.to_owned())
 }
 
+/// A broker's address as the cluster tells it.
+pub(crate) fn host_and_port(host: &str, port: i32) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
 /// Kafka calls a missing topic retriable, since it may be on its way; a reader wants to know.
 fn is_missing(error: &Error) -> bool {
     use tidelog_protocol_ext::ErrorCode::UnknownTopicOrPartition;
@@ -209,10 +257,7 @@ fn view(name: &str, answer: &MetadataResponse) -> Result<TopicView> {
             .brokers
             .iter()
             .find(|broker| broker.node_id == node)?;
-        Some(match broker.host.contains(':') {
-            true => format!("[{}]:{}", broker.host, broker.port),
-            false => format!("{}:{}", broker.host, broker.port),
-        })
+        Some(host_and_port(&broker.host, broker.port))
     };
     let named = |topic: &&kafka_protocol::messages::metadata_response::MetadataResponseTopic| {
         topic.name.as_ref().is_some_and(|own| own.as_str() == name)

@@ -72,15 +72,30 @@ impl Retry {
 
     /// The pause to make after `error`; `None` when trying on is of no use.
     pub(crate) fn pause(&mut self, config: &Config, error: &Error) -> Option<Duration> {
+        self.pause_if(config, error.is_transient())
+    }
+
+    fn pause_if(&mut self, config: &Config, is_transient: bool) -> Option<Duration> {
         let first = *self.first.get_or_insert_with(Instant::now);
         self.failures += 1;
-        let goes_on = error.is_transient() && first.elapsed() < config.retry_for;
+        let goes_on = is_transient && first.elapsed() < config.retry_for;
         goes_on.then(|| config.backoff_after(self.failures))
     }
 
     /// Waits as [`pause`](Self::pause) says, or answers `error` itself.
     pub(crate) async fn wait(&mut self, config: &Config, error: Error) -> Result<()> {
-        match self.pause(config, &error) {
+        let is_transient = error.is_transient();
+        self.wait_if(config, error, is_transient).await
+    }
+
+    /// The same for an error of which the caller knows whether it passes.
+    pub(crate) async fn wait_if(
+        &mut self,
+        config: &Config,
+        error: Error,
+        is_transient: bool,
+    ) -> Result<()> {
+        match self.pause_if(config, is_transient) {
             Some(pause) => {
                 sleep(pause).await;
                 Ok(())

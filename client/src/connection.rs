@@ -123,11 +123,17 @@ impl Connection {
 
     /// Sends a request in the newest version both sides know, and waits for its answer.
     pub(crate) async fn call<C: Call>(&self, request: &C, within: Duration) -> Result<C::Answer> {
-        let version = self.version_of::<C>().ok_or_else(|| Error::Unsupported {
+        let version = self.version_of::<C>();
+        let version = version.ok_or_else(|| self.without::<C>())?;
+        self.call_at(version, request, within).await
+    }
+
+    /// That the broker does not offer an API.
+    pub(crate) fn without<C: Call>(&self) -> Error {
+        Error::Unsupported {
             address: self.address.to_string(),
             api: C::NAME,
-        })?;
-        self.call_at(version, request, within).await
+        }
     }
 
     fn version_of<C: Call>(&self) -> Option<i16> {

@@ -68,6 +68,15 @@ pub enum Error {
     /// The lake's part of a table cannot be read, or holds what cannot be read exactly here.
     #[error("the lake of table {table}: {reason}")]
     Lake { table: String, reason: String },
+    /// A group cannot be read like this.
+    #[error("group {group}: {reason}")]
+    Subscription { group: String, reason: String },
+    /// The coordinator refuses to have the member any more.
+    #[error("group {group}: {source}")]
+    Group {
+        group: String,
+        source: std::sync::Arc<Error>,
+    },
     /// Rows came damaged, or are not what their schema says. Nothing of them was handed out.
     #[error("table {table}, partition {partition}, offset {offset}: {fault}")]
     Rows {
@@ -142,6 +151,7 @@ impl Error {
     pub fn error_code(&self) -> Option<ErrorCode> {
         match self {
             Self::Broker(error) => error.error_code(),
+            Self::Group { source, .. } => source.error_code(),
             _ => None,
         }
     }

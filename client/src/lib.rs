@@ -23,6 +23,7 @@
 //!   │         ├─► Lookup ─► Found          rows by primary key
 //!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
 //!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
+//!   ├─► GroupReader ─► Event       several readers share partitions, and go on where the group stands
 //!   └ Link ─► Connection                   one for each broker, made anew when lost
 //! ```
 //!
@@ -36,6 +37,8 @@
 //! - **Proven bytes.** Columns are compared with the checksums made when they were written, records
 //!   with those of their batches. What does not match is an error and is not handed out.
 //!   Parquet files of the lake have no such checksums; their row counts must be those recorded.
+//! - **At least once in a group.** Several readers share partitions, and what one has read and not committed
+//!   comes again to whoever has the partition next.
 //! - **Bounded.** One answer for each broker is being decoded while another waits to be taken; sizes
 //!   in answers are believed only as far as [`Config`] allows.
 //!
@@ -52,6 +55,7 @@ mod conform;
 mod connection;
 mod error;
 mod filter;
+mod group;
 #[cfg(feature = "lake")]
 mod lake;
 #[cfg(feature = "lake")]
@@ -77,6 +81,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::{BrokerError, Error, Result};
 pub use filter::Filter;
+pub use group::{Event, GroupOptions, GroupReader, GroupRows, TopicPartition};
 pub use lookup::{Found, KeyRow, Lookup};
 pub use message::RowsFault;
 pub use scan::{Scan, Start};

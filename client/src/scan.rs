@@ -1,13 +1,14 @@
 //! What to read: columns, partitions, where from and how far.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::filter::{Filter, RowFilter};
 use crate::offsets::{self, EARLIEST, LATEST};
 use crate::source::{Limits, Source};
-use crate::stream::{RowStream, Span};
+use crate::stream::{RowStream, Skips, Span};
 use crate::table::Table;
 
 /// Where a scan starts in each partition.
@@ -121,10 +122,8 @@ impl Scan {
     /// [`Error::UnknownColumn`] and [`Error::Partition`] for what the table does not have,
     /// [`Error::Filter`].
     pub async fn open(self) -> Result<RowStream> {
-        let Self { table, limits, .. } = &self;
-        let resolve = |filter| RowFilter::resolve(table.name(), filter, &table.schemas());
-        let filter = self.filter.as_ref().map(resolve).transpose()?;
-        let source = Source::new(table.clone(), self.columns.as_deref(), filter, *limits)?;
+        let source = self.source()?;
+        let table = &self.table;
         let view = table.client().topic(table.name()).await?;
         let partitions = match &self.partitions {
             Some(chosen) => chosen.clone(),
@@ -156,11 +155,39 @@ impl Scan {
             let span = Span {
                 start: at(&starts)?,
                 end: ends.as_ref().map(at).transpose()?,
-                may_skip_ahead: self.start == Start::Earliest,
+                skips: match self.start {
+                    Start::Earliest => Skips::BeforeRows,
+                    _ => Skips::Never,
+                },
             };
             spans.insert(partition, span);
         }
         Ok(RowStream::new(source, spans))
+    }
+
+    /// What is to be read, wherever it starts.
+    pub(crate) fn source(&self) -> Result<Arc<Source>> {
+        let table = &self.table;
+        let resolve = |filter| RowFilter::resolve(table.name(), filter, &table.schemas());
+        let filter = self.filter.as_ref().map(resolve).transpose()?;
+        Source::new(table.clone(), self.columns.as_deref(), filter, self.limits)
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Where to start what nobody has read yet, for a reader who is told which partitions to read.
+    ///
+    /// # Errors
+    /// What of the scan only its own reader can decide.
+    pub(crate) fn start_of_any(&self) -> Result<Start, &'static str> {
+        match (&self.partitions, &self.until, &self.start) {
+            (Some(_), ..) => Err("its partitions are shared out by the group"),
+            (_, Until::End | Until::Offsets(_), _) => Err("a group reads without an end"),
+            (.., Start::Offsets(_)) => Err("its offsets are those that the group committed"),
+            (.., start) => Ok(start.clone()),
+        }
     }
 
     async fn offsets(&self, partitions: &[i32], timestamp: i64) -> Result<BTreeMap<i32, i64>> {

@@ -45,8 +45,16 @@ pub struct Rows {
 pub(crate) struct Span {
     pub(crate) start: i64,
     pub(crate) end: Option<i64>,
-    /// Whether to go on at the first row left when those before it are gone.
-    pub(crate) may_skip_ahead: bool,
+    pub(crate) skips: Skips,
+}
+
+/// Whether to go on at the first row left when those before it are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skips {
+    Never,
+    /// As long as nothing was read.
+    BeforeRows,
+    Always,
 }
 
 /// Rows of a scan, in order within each partition: see [`Scan::open`](crate::Scan::open).
@@ -57,12 +65,16 @@ pub struct RowStream {
     rounds: JoinSet<Round>,
     /// Counts answers, to ask first for what was served longest ago.
     turn: u64,
+    /// Counts partitions taken on.
+    places: u64,
     queue: VecDeque<Rows>,
 }
 
 /// A partition being read.
 #[derive(Debug)]
 struct Cursor {
+    /// Tells it from the same partition taken on another time.
+    place: u64,
     leader: Option<Leader>,
     /// The end of what was handed out.
     position: i64,
@@ -79,33 +91,50 @@ struct Cursor {
 /// The outcome of one request.
 #[derive(Debug)]
 struct Round {
-    partitions: Vec<i32>,
+    /// With the place of each.
+    partitions: Vec<(i32, u64)>,
     outcome: Result<Vec<Answer>>,
 }
 
 impl RowStream {
     pub(crate) fn new(source: Arc<Source>, spans: BTreeMap<i32, Span>) -> Self {
-        let cursors = spans.into_iter().map(|(partition, span)| {
-            let cursor = Cursor {
-                leader: None,
-                position: span.start,
-                offset: span.start,
-                span,
-                with_offsets: false,
-                is_asked: false,
-                served: 0,
-                retry: Retry::new(),
-                pause: Duration::ZERO,
-            };
-            (partition, cursor)
-        });
-        Self {
-            cursors: cursors.collect(),
+        let mut stream = Self {
+            cursors: BTreeMap::new(),
             source,
             rounds: JoinSet::new(),
             turn: 0,
+            places: 0,
             queue: VecDeque::new(),
+        };
+        for (partition, span) in spans {
+            stream.take_on(partition, span);
         }
+        stream
+    }
+
+    /// Reads a partition, too, that is not being read.
+    pub(crate) fn take_on(&mut self, partition: i32, span: Span) {
+        self.places += 1;
+        let cursor = Cursor {
+            place: self.places,
+            leader: None,
+            position: span.start,
+            offset: span.start,
+            span,
+            with_offsets: false,
+            is_asked: false,
+            served: 0,
+            retry: Retry::new(),
+            pause: Duration::ZERO,
+        };
+        self.cursors.insert(partition, cursor);
+    }
+
+    /// Reads a partition no more, and answers its position. Nothing of it is handed out after this.
+    pub(crate) fn give_up(&mut self, partition: i32) -> Option<i64> {
+        self.queue.retain(|rows| rows.partition != partition);
+        let cursor = self.cursors.remove(&partition)?;
+        Some(cursor.position)
     }
 
     /// The schema of every batch.
@@ -171,7 +200,7 @@ impl RowStream {
 
     /// Asks for all rows that nobody was asked for, as far as it is known whom to ask.
     fn ask(&mut self) {
-        let mut rounds = BTreeMap::<(String, bool, Duration), Vec<Ask>>::new();
+        let mut rounds = BTreeMap::<(String, bool, Duration), Vec<(Ask, u64)>>::new();
         let mut idle: Vec<_> = self
             .cursors
             .iter_mut()
@@ -191,14 +220,18 @@ impl RowStream {
             };
             cursor.is_asked = true;
             let round = (leader.address.clone(), ask.with_offsets, cursor.pause);
-            rounds.entry(round).or_default().push(ask);
+            let asks = rounds.entry(round).or_default();
+            asks.push((ask, cursor.place));
         }
         for ((address, _, pause), asks) in rounds {
             let source = Arc::clone(&self.source);
+            let partitions = asks.iter().map(|(ask, place)| (ask.partition, *place));
+            let partitions = partitions.collect();
+            let asks: Vec<_> = asks.into_iter().map(|(ask, _)| ask).collect();
             self.rounds.spawn(async move {
                 sleep(pause).await;
                 Round {
-                    partitions: asks.iter().map(|ask| ask.partition).collect(),
+                    partitions,
                     outcome: source.read(&address, &asks).await,
                 }
             });
@@ -238,18 +271,24 @@ impl RowStream {
     fn take(&mut self, round: Round) -> Result<()> {
         self.turn += 1;
         let mut failure = Ok(());
-        for partition in &round.partitions {
-            if let Some(cursor) = self.cursors.get_mut(partition) {
+        // What was given up meanwhile is of no interest, nor if it was taken on again since.
+        let mut waiting = Vec::with_capacity(round.partitions.len());
+        for (partition, place) in round.partitions {
+            if let Some(cursor) = self.cursors.get_mut(&partition)
+                && cursor.place == place
+            {
                 cursor.is_asked = false;
+                waiting.push(partition);
             }
         }
         match round.outcome {
             Ok(answers) => {
-                for answer in answers {
+                let wanted = |answer: &Answer| waiting.contains(&answer.partition);
+                for answer in answers.into_iter().filter(wanted) {
                     failure = failure.and(self.take_answer(answer));
                 }
             }
-            Err(error) => failure = self.put_off(&round.partitions, error),
+            Err(error) => failure = self.put_off(&waiting, error),
         }
         self.ask();
         failure
@@ -267,7 +306,7 @@ impl RowStream {
         let Some(cursor) = self.cursors.get_mut(&partition) else {
             return Ok(());
         };
-        if progress.skipped && !cursor.span.may_skip_ahead {
+        if progress.skipped && cursor.span.skips == Skips::Never {
             let (offset, first) = (cursor.offset, progress.next_offset);
             let table = self.source.table().name();
             return Err(Error::Broker(BrokerError {
@@ -285,7 +324,9 @@ impl RowStream {
         match progress.rows.is_empty() {
             true => cursor.position = progress.next_offset,
             false => {
-                cursor.span.may_skip_ahead = false;
+                if cursor.span.skips == Skips::BeforeRows {
+                    cursor.span.skips = Skips::Never;
+                }
                 cursor.served = self.turn;
             }
         }

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::records::{Batch, Reader};
 use crate::server::Server;
 use crate::sink::Form;
-use crate::{Misuse, Out, rows};
+use crate::{Misuse, Out, group_rows, rows};
 
 /// With `--columns`, `--where` or `--output` rows are read by column, else records.
 #[derive(Debug, Clone, Args)]
@@ -36,7 +36,7 @@ pub struct Options {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub partitions: Vec<i32>,
     /// Go on where this group stands, --from where it does not, and commit what was printed
-    #[arg(long, conflicts_with_all = ["columns", "filter", "output"])]
+    #[arg(long)]
     pub group: Option<String>,
     /// %k key, %v value, %t topic, %p partition, %o offset, %T timestamp, %h headers, %K and %S lengths
     #[arg(long, default_value = "%v\\n", conflicts_with_all = ["columns", "filter", "output", "json"])]
@@ -64,9 +64,10 @@ impl Options {
         }
         let client = self.server.connect().await?;
         let by_column = !self.columns.is_empty() || self.filter.is_some() || self.output.is_some();
-        match by_column {
-            true => rows::read(&self, client).await,
-            false => self.records(client).await,
+        match (by_column, &self.group) {
+            (true, Some(group)) => group_rows::read(&self, client, group).await,
+            (true, None) => rows::read(&self, client).await,
+            (false, _) => self.records(client).await,
         }
     }
 

@@ -22,6 +22,7 @@ mod consume;
 mod create;
 mod format;
 mod group;
+mod group_rows;
 mod lines;
 mod lookup;
 mod names;

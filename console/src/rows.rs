@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use arrow_array::RecordBatch;
 use tidelog_client::{Client, Scan, Start, Table};
 
 use crate::Out;
@@ -18,14 +19,13 @@ const BLOCK_ROWS: usize = 10_000;
 /// # Errors
 /// There is no such column, the filter is none, or the broker refuses.
 pub async fn read(options: &Options, client: Client) -> Result<()> {
-    let form = match (options.output, options.server.json) {
-        (Some(form), _) => form,
-        (None, true) => Form::Json,
-        (None, false) => Form::Table,
-    };
     let table = client.table(&options.topic).await?;
     let mut stream = scan(options, &client, &table).await?.open().await?;
-    let mut sink = Sink::new(form, stream.schema(), Out::to(options.to_file.as_deref())?)?;
+    let mut sink = Sink::new(
+        form(options),
+        stream.schema(),
+        Out::to(options.to_file.as_deref())?,
+    )?;
     let mut left = options.max.unwrap_or(u64::MAX);
     while left > 0
         && let Some(rows) = stream.next().await?
@@ -33,25 +33,49 @@ pub async fn read(options: &Options, client: Client) -> Result<()> {
         let count = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(rows.batch.num_rows());
-        let mut at = 0;
-        while at < count {
-            let some = BLOCK_ROWS.min(count - at);
-            sink.write(&rows.batch.slice(at, some))?;
-            at += some;
-        }
+        write(&mut sink, &rows.batch.slice(0, count))?;
         left -= count as u64;
     }
     sink.finish()
 }
 
-async fn scan(options: &Options, client: &Client, table: &Table) -> Result<Scan> {
+/// The form rows are printed in.
+pub fn form(options: &Options) -> Form {
+    match (options.output, options.server.json) {
+        (Some(form), _) => form,
+        (None, true) => Form::Json,
+        (None, false) => Form::Table,
+    }
+}
+
+/// A scan of the columns and rows asked for.
+pub fn wanted(options: &Options, table: &Table) -> Scan {
     let mut scan = table.scan();
     if !options.columns.is_empty() {
         scan = scan.columns(options.columns.clone());
     }
-    if let Some(filter) = &options.filter {
-        scan = scan.filter(&filter[..]);
+    match &options.filter {
+        Some(filter) => scan.filter(&filter[..]),
+        None => scan,
     }
+}
+
+/// Prints rows.
+///
+/// # Errors
+/// The reader went away, or the disk is full.
+pub fn write(sink: &mut Sink, rows: &RecordBatch) -> Result<()> {
+    let mut at = 0;
+    while at < rows.num_rows() {
+        let some = BLOCK_ROWS.min(rows.num_rows() - at);
+        sink.write(&rows.slice(at, some))?;
+        at += some;
+    }
+    Ok(())
+}
+
+async fn scan(options: &Options, client: &Client, table: &Table) -> Result<Scan> {
+    let mut scan = wanted(options, table);
     let chosen: BTreeSet<_> = options.partitions.iter().copied().collect();
     if !chosen.is_empty() {
         scan = scan.partitions(chosen.iter().copied());

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! schema text + references ─► Writer ─► Draft            (a new table)
-//!                               └─ with a TableSchema ─► Plan ─► columns
+//!                               ├─ with a TableSchema ─► Plan ─► columns
+//!                               └─ with columns ─► AvroRows ─► values
+//! columns ─► schema_text
 //! ```
 //!
 //! Promises:
@@ -19,6 +21,7 @@
 
 pub mod compat;
 
+mod columns;
 mod cursor;
 mod decode;
 mod defaults;
@@ -29,10 +32,13 @@ mod parse;
 mod plan;
 mod schema;
 mod text;
+mod write;
 
 use std::sync::Arc;
 
+pub use columns::{record_name, schema_text};
 pub use plan::{Decoded, Mismatch, Plan};
+pub use write::AvroRows;
 
 use crate::schema::Draft;
 use schema::Schema;

@@ -9,7 +9,7 @@ mod remote;
 
 use std::sync::Arc;
 
-use tidelog_registry::{Format, Refusal, SchemaId, Service, Store, VersionRef};
+use tidelog_registry::{Format, Refusal, Registration, SchemaId, Service, Store, VersionRef};
 use uuid::Uuid;
 
 use super::driver::DriverError;
@@ -104,6 +104,39 @@ impl Registry {
         let found = image.by_guid(&guid.to_string());
         let schema = found.map(|(id, stored)| own(&image, id, &stored.schema));
         schema.transpose()
+    }
+
+    /// Registers an Avro schema that refers to no others; the same one again answers the same id.
+    ///
+    /// # Errors
+    /// See [`LookupError`]; what the registry refuses is unusable.
+    pub async fn register_avro(
+        &self,
+        subject: &str,
+        text: String,
+    ) -> Result<SchemaId, LookupError> {
+        if let Some(remote) = &self.remote {
+            return remote.register_avro(subject, &text).await;
+        }
+        let registration = Registration {
+            text,
+            format: Format::Avro,
+            references: Vec::new(),
+            metadata: None,
+            rule_set: None,
+            id: None,
+            version: None,
+            normalize: false,
+        };
+        let service = self.service();
+        let registered = service.register(subject.to_owned(), registration).await;
+        let found = registered.map_err(|refusal| match refusal {
+            Refusal::Raced | Refusal::Unavailable(_) => {
+                LookupError::Unavailable(refusal.to_string())
+            }
+            refusal => LookupError::Unusable(refusal.to_string()),
+        })?;
+        Ok(found.id)
     }
 
     /// The newest schema of a subject; `None` if it has none. Of another server it may be some seconds

@@ -26,7 +26,8 @@ use tidelog_storage::{Partition, ReadError};
 use tidelog_typed::{JsonRows, NotFinite, OffsetRange, system};
 
 use super::Lens;
-use super::refit::{Frames, Picked, Refit, RefitError, Room, STYLE, offsets};
+use super::refit::{Frames, Picked, Refit, RefitError, Room, offsets};
+use super::values::{STYLE, UnwritableRows};
 use crate::jobs::rows::live::LiveRows;
 
 /// What a view shows of a keyed table, whichever schema its rows have.
@@ -165,7 +166,7 @@ impl Changes {
             kinds: kinds(rows)?,
             times: rows.column_by_name(system::name::TIMESTAMP),
             matches,
-            values: JsonRows::of(&shown)?,
+            values: JsonRows::of(&shown).map_err(UnwritableRows::from)?,
         };
         let mut row = block
             .offsets
@@ -176,9 +177,9 @@ impl Changes {
             if let Some(change) = change {
                 let offset = block.offsets.value(row);
                 picked.push(offset, |out| {
-                    block.write(&change, out)?;
+                    let rows = block.write(&change, out);
                     self.write_source(partition, offset, block.time_ms(row), change.op(), out);
-                    Ok(())
+                    rows.is_ok()
                 });
             }
             row = next;

@@ -13,6 +13,7 @@ use tidelog_predicate::{
 };
 use tidelog_typed::RowSchema;
 
+use super::values::{AvroError, AvroSchema, ValueFormat, avro_text};
 use crate::jobs::rows::format::{BadFormat, Format};
 
 /// Why a view cannot show its source.
@@ -26,6 +27,10 @@ pub enum BadLens {
     Column { source_name: String, column: String },
     #[error(transparent)]
     Format(#[from] BadFormat),
+    #[error(transparent)]
+    Avro(#[from] AvroError),
+    #[error("the columns shown: {0}")]
+    Shown(Arc<ArrowError>),
 }
 
 /// A view's settings, understood under one format of its source.
@@ -36,6 +41,7 @@ pub struct Lens {
     rows: RowSchema,
     columns: Vec<Pick>,
     filter: Option<Bound>,
+    values: ValueFormat,
 }
 
 /// A column, or some members of one that is a struct, by their places.
@@ -47,6 +53,7 @@ enum Pick {
 
 impl Lens {
     /// A column that the source does not have (yet) is left out of values, and null for the filter.
+    /// Values are JSON.
     ///
     /// # Errors
     /// [`BadLens`], but no unknown column.
@@ -68,26 +75,37 @@ impl Lens {
             rows,
             columns,
             filter,
+            values: ValueFormat::Json,
         })
     }
 
-    /// As [`Lens::new`], and every column named has to be there.
+    /// The same with values in Avro, of a schema with the columns shown.
+    pub fn in_avro(self, schema: Arc<AvroSchema>) -> Self {
+        let values = ValueFormat::Avro(schema);
+        Self { values, ..self }
+    }
+
+    /// As [`Lens::new`], and every column named has to be there, and have a place in the view's format.
     ///
     /// # Errors
     /// [`BadLens`].
-    pub fn check(settings: &ViewSettings, format: &Format) -> Result<(), BadLens> {
+    pub fn check(settings: &ViewSettings, format: &Arc<Format>) -> Result<(), BadLens> {
         let schema = rows_of(settings, format).arrow();
         if let Some(predicate) = predicate(&settings.filter)? {
             bind(&predicate, schema)?;
         }
         let is_unknown = |name: &&String| picks(schema.fields(), &[name.as_str()]).is_empty();
-        match settings.columns.iter().find(is_unknown) {
-            None => Ok(()),
-            Some(column) => Err(BadLens::Column {
+        if let Some(column) = settings.columns.iter().find(is_unknown) {
+            return Err(BadLens::Column {
                 source_name: settings.of.clone(),
                 column: column.clone(),
-            }),
+            });
         }
+        if settings.format == ViewFormat::Avro {
+            let lens = Self::new(settings, Arc::clone(format))?;
+            avro_text(&settings.of, &lens.shown()?)?;
+        }
+        Ok(())
     }
 
     /// Of the source's rows.
@@ -116,6 +134,22 @@ impl Lens {
         }
     }
 
+    /// How the rows that are shown are written.
+    pub fn values(&self) -> &ValueFormat {
+        &self.values
+    }
+
+    /// What [`Lens::columns`] makes of the source's columns.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn shown(&self) -> Result<Fields, BadLens> {
+        let none = RecordBatch::new_empty(Arc::clone(self.rows.arrow()));
+        let shown = self.columns(&none);
+        let shown = shown.map_err(|error| BadLens::Shown(Arc::new(error)))?;
+        Ok(shown.schema().fields().clone())
+    }
+
     /// The columns shown, in the order they have in the source.
     ///
     /// # Errors
@@ -132,7 +166,7 @@ impl Lens {
 /// What a view of this format looks at: records, or the changes they make.
 fn rows_of<'a>(settings: &ViewSettings, format: &'a Format) -> &'a RowSchema {
     match settings.format {
-        ViewFormat::Json => &format.records,
+        ViewFormat::Json | ViewFormat::Avro => &format.records,
         ViewFormat::DebeziumJson => &format.schema,
     }
 }

@@ -2,15 +2,16 @@
 //! tables.
 //!
 //! ```text
-//! batches of the source ─▶ what counts of them ─▶ rows ─▶ filter ─▶ columns ─▶ JSON ─▶ batches at the
-//!   (storage)               (storage)            (typed)  └──── lens ───────────┘   same offsets
-//!                                                                                    (refit)
+//! batches of the source ─▶ what counts of them ─▶ rows ─▶ filter ─▶ columns ─▶ values ─▶ batches at the
+//!   (storage)               (storage)            (typed)  └──── lens ─────────┘ JSON, Avro   same offsets
+//!                                                                                (values)     (refit)
 //! ```
 //! - A view has no records: its offsets, log start and leader epochs are its source's, its end is the
 //!   source's stable end. Aborted and control batches never appear.
 //! - One batch for each batch of the source of which some row is left. It has the same base and last
 //!   offset; its records keep offset, timestamp, key and headers. So what a client is given at an offset
-//!   does not depend on how it asked, while the source's schema stays.
+//!   does not depend on how it asked, while the source's schema stays. Values in Avro name a schema that the
+//!   registry has had before any of them is shown.
 //! - Work is bounded for each request, whatever the filter: an answer that got far without a record says
 //!   how far ([`filler`]), and so does a memory for clients that cannot be told ([`Passed`]).
 //!
@@ -28,6 +29,7 @@ mod reading;
 mod refit;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ pub use lens::{BadLens, Lens};
 pub use passed::{Passed, Place};
 pub use reading::{LOOK_BYTES_MAX, ShowError, Shown, Window, show};
 pub use refit::RefitError;
+pub use values::{AvroError, AvroSchemas};
 
 /// Why a view shows nothing of what there is.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,7 @@ impl Look {
 #[derive(Debug, Clone)]
 pub struct ViewOf {
     id: Uuid,
+    name: String,
     source: Uuid,
     settings: Arc<TopicSettings>,
 }
@@ -88,6 +92,7 @@ impl ViewOf {
     pub fn topic(view: &View, topic: &Topic) -> Option<Self> {
         Some(Self {
             id: topic.id,
+            name: topic.name.clone(),
             source: topic.view_of?,
             settings: view.topic_settings(topic),
         })
@@ -101,8 +106,22 @@ impl ViewOf {
     /// How it shows records as the source's columns are now; `None` while nothing is known of those.
     ///
     /// # Errors
-    /// [`BadLens`]: the filter does not fit the columns.
-    pub fn look(&self, broker: &Broker) -> Result<Option<Look>, BadLens> {
+    /// [`BadLens`]: the filter does not fit the columns, or the registry has no schema for them.
+    pub async fn look(&self, broker: &Broker) -> Result<Option<Look>, BadLens> {
+        let format = self.settings.view.as_ref().map(|view| view.format);
+        match self.look_at_columns(broker)? {
+            Some(Look::Records(lens)) if format == Some(ViewFormat::Avro) => {
+                let (view, columns) = ((self.id, &self.name[..]), lens.shown()?);
+                let schemas = broker.avro_schemas();
+                let schema = schemas.schema(broker.registry(), view, lens.schema_id(), &columns);
+                Ok(Some(Look::Records(lens.in_avro(schema.await?))))
+            }
+            look => Ok(look),
+        }
+    }
+
+    /// The same, with records in JSON.
+    fn look_at_columns(&self, broker: &Broker) -> Result<Option<Look>, BadLens> {
         let view = broker.cluster().view();
         let (Some(source), Some(settings)) =
             (view.image.topic_by_id(self.source), &self.settings.view)
@@ -112,7 +131,7 @@ impl ViewOf {
         let table = &view.topic_settings(source).table;
         let formats = broker.rows().formats(source, table)?;
         match settings.format {
-            ViewFormat::Json => {
+            ViewFormat::Json | ViewFormat::Avro => {
                 let current = formats.current().cloned();
                 let lens = current.map(|format| Lens::new(settings, format));
                 Ok(lens.transpose()?.map(Look::Records))

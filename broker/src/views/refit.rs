@@ -15,12 +15,10 @@ use tidelog_records::{BatchBuilder, BatchHeader, BuildError, Records, RecordsErr
 use tidelog_storage::ReadError;
 use tidelog_storage::ids::Offset;
 use tidelog_storage::rows::{OFFSET_COLUMN, ProjectError};
-use tidelog_typed::{
-    DecodeError, DecodeLimits, JsonRows, JsonStyle, NotFinite, OffsetRange, UnwritableType,
-    decode_batches,
-};
+use tidelog_typed::{DecodeError, DecodeLimits, OffsetRange, decode_batches};
 
 use super::Lens;
+use super::values::UnwritableRows;
 
 /// Where a block ends. The bytes are those of decoded columns.
 const BLOCK: DecodeLimits = DecodeLimits {
@@ -30,9 +28,6 @@ const BLOCK: DecodeLimits = DecodeLimits {
 };
 /// Largest decompressed batch: what Produce admits.
 const BATCH_BYTES_MAX: usize = 128 << 20;
-
-/// Every column stands in every value, so that readers see which there are.
-pub const STYLE: JsonStyle = JsonStyle { nulls: true };
 
 /// Why batches could not be refitted.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +39,7 @@ pub enum RefitError {
     #[error(transparent)]
     Columns(#[from] ArrowError),
     #[error(transparent)]
-    Unwritable(#[from] UnwritableType),
+    Unwritable(#[from] UnwritableRows),
     #[error("the batch at offset {offset}: {error}")]
     Batch { offset: Offset, error: RecordsError },
     #[error("the view of the batch at offset {offset}: {error}")]
@@ -196,7 +191,7 @@ pub struct Picked {
 }
 
 impl Picked {
-    /// Adds what `lens` shows of `rows`. A row with a number that JSON cannot write is left out.
+    /// Adds what `lens` shows of `rows`. A row that has no value in the view's format is left out.
     fn add(&mut self, lens: &Lens, rows: &RecordBatch) -> Result<(), RefitError> {
         let matches = lens.matches(rows)?;
         if matches.true_count() == 0 {
@@ -204,29 +199,25 @@ impl Picked {
         }
         let offsets = offsets(rows)?;
         let shown = lens.columns(rows)?;
-        let shown = JsonRows::of(&shown)?;
+        let shown = lens.values().rows(&shown)?;
         for (row, is_match) in matches.iter().enumerate() {
             if is_match == Some(true) {
-                self.push(offsets.value(row), |out| shown.write(row, STYLE, out));
+                self.push(offsets.value(row), |out| shown.write(row, out));
             }
         }
         Ok(())
     }
 
-    /// Adds the value for the record at `offset`, which is not below those before, as `write` appends it.
-    /// One with a number that JSON cannot write is left out.
-    pub fn push(
-        &mut self,
-        offset: Offset,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), NotFinite>,
-    ) {
+    /// Adds the value for the record at `offset`, which is not below those before, as `write` appends it;
+    /// false is a row that has none.
+    pub fn push(&mut self, offset: Offset, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         if self.taken == self.rows.len() {
             *self = Self::default();
         }
         let start = self.values.len();
         match write(&mut self.values) {
-            Ok(()) => self.rows.push((offset, start..self.values.len())),
-            Err(NotFinite { .. }) => self.values.truncate(start),
+            true => self.rows.push((offset, start..self.values.len())),
+            false => self.values.truncate(start),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Requests about topics, configs and groups, and Produce.
 //!
 //! The versions are those without topic ids and with one group per request, which every broker from
-//! Kafka 2.4 on answers.
+//! Kafka 2.4 on answers; but for the heartbeat of KIP-848, which Kafka has from 4.0 on.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    FindCoordinatorRequest, IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetFetchRequest, ProduceRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
+    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use tidelog_protocol_ext::header::RequestHeader;
@@ -32,23 +32,27 @@ kafka! {
     FindCoordinatorRequest => FIND_COORDINATOR;
     DescribeGroupsRequest => DESCRIBE_GROUPS;
     ConsumerGroupDescribeRequest => CONSUMER_GROUP_DESCRIBE;
+    ConsumerGroupHeartbeatRequest => CONSUMER_GROUP_HEARTBEAT;
     DeleteGroupsRequest => DELETE_GROUPS;
     ProduceRequest => PRODUCE;
 }
 
-const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 7).fields(&[
-    int32("throttle_time_ms").since(3),
-    array(
-        "topics",
-        &[
-            string("name"),
-            array(
-                "partitions",
-                &[int32("partition_index"), int16("error_code")],
-            ),
-        ],
-    ),
-]);
+/// 9 is the first in which members of KIP-848 may commit.
+const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 9)
+    .flexible_from(8)
+    .fields(&[
+        int32("throttle_time_ms").since(3),
+        array(
+            "topics",
+            &[
+                string("name"),
+                array(
+                    "partitions",
+                    &[int32("partition_index"), int16("error_code")],
+                ),
+            ],
+        ),
+    ]);
 
 /// From 2 on a client may ask for all topics, from 7 on for what no transaction can change any more.
 const OFFSET_FETCH: Shape = Shape::new(9, "OffsetFetch", 2, 7)
@@ -248,6 +252,26 @@ const ASSIGNED: Field = array(
         array_of("partitions", &Kind::Int32),
     ],
 );
+
+/// In version 1 a member brings an id of its own, as Kafka's clients do.
+const CONSUMER_GROUP_HEARTBEAT: Shape = Shape::new(68, "ConsumerGroupHeartbeat", 1, 1)
+    .flexible_from(0)
+    .fields(&[
+        int32("throttle_time_ms"),
+        int16("error_code"),
+        string("error_message").nullable(),
+        string("member_id").nullable(),
+        int32("member_epoch"),
+        int32("heartbeat_interval_ms"),
+        structure(
+            "assignment",
+            &[array(
+                "topic_partitions",
+                &[uuid("topic_id"), array_of("partitions", &Kind::Int32)],
+            )],
+        )
+        .nullable(),
+    ]);
 
 const DELETE_GROUPS: Shape = Shape::new(42, "DeleteGroups", 0, 1).fields(&[
     int32("throttle_time_ms"),

@@ -26,7 +26,7 @@ pub struct Plan {
     columns: Vec<Field>,
 }
 
-/// Why values of a writer cannot fill a table.
+/// Why values and columns do not fit each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {what}")]
 pub struct Mismatch {
@@ -269,7 +269,7 @@ impl Compiler<'_> {
 }
 
 impl Mismatch {
-    fn within(self, name: &str) -> Self {
+    pub(super) fn within(self, name: &str) -> Self {
         Self {
             column: json::join(name, &self.column),
             ..self

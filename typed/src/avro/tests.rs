@@ -1,6 +1,7 @@
 //! Types by a table, tables that differ from the draft, and bytes that are no value.
 
 mod random;
+mod written;
 
 use serde_json::{Value, json};
 

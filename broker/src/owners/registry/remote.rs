@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -76,7 +77,7 @@ struct ReferenceAnswer {
     version: i32,
 }
 
-/// An id as `/schemas/guids/…/ids` answers it.
+/// An id as `/schemas/guids/…/ids` and a registration answer it.
 #[derive(Deserialize)]
 struct IdAnswer {
     id: i32,
@@ -168,6 +169,17 @@ impl Remote {
         Ok(answer)
     }
 
+    /// Registers a schema, or finds it registered.
+    pub async fn register_avro(&self, subject: &str, text: &str) -> Result<SchemaId, LookupError> {
+        let url = self.address(&["subjects", subject, "versions"], None);
+        let body = serde_json::json!({ "schema": text }).to_string();
+        let request = self.client.post(url.clone()).body(body);
+        let request = request.header(CONTENT_TYPE, "application/vnd.schemaregistry.v1+json");
+        let answer: Option<IdAnswer> = self.answer(&url, request).await?;
+        let refused = || LookupError::Unusable(format!("{url} does not take schemas"));
+        Ok(SchemaId(answer.ok_or_else(refused)?.id))
+    }
+
     /// The schema with the texts it refers to, depth first.
     async fn completed(&self, id: i32, found: SchemaAnswer) -> Result<WriterSchema, LookupError> {
         let mut references = Vec::new();
@@ -230,20 +242,37 @@ impl Remote {
         path: &[&str],
         query: Option<&str>,
     ) -> Result<Option<T>, LookupError> {
+        let url = self.address(path, query);
+        let request = self.client.get(url.clone());
+        self.answer(&url, request).await
+    }
+
+    fn address(&self, path: &[&str], query: Option<&str>) -> Url {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
         url.set_query(query);
+        url
+    }
+
+    /// What is in the answer to a request; `None` if there is no such thing.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Option<T>, LookupError> {
         let unavailable = |error: reqwest::Error| {
             // Its own words hold the URL, and with it nothing secret.
             LookupError::Unavailable(error.to_string())
         };
-        let request = self.login.show(self.client.get(url.clone()));
-        let mut response = request.send().await.map_err(unavailable)?;
+        let mut response = self.login.show(request).send().await.map_err(unavailable)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
+            status @ (StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
+                return Err(LookupError::Unusable(format!("{url} answered {status}")));
+            }
             status => return Err(LookupError::Unavailable(format!("{url} answered {status}"))),
         }
         let mut body = Vec::new();

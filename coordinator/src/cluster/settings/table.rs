@@ -264,10 +264,11 @@ topic_configs! {
         [], Honoured,
         "Which rows a view shows, such as amount > 100 AND city LIKE 'B%'. Empty: every row. Chosen when the \
          topic is created.";
-    VIEW_FORMAT: "tidelog.view.format", Kind::Choice(&["json", "debezium-json"]), "json",
+    VIEW_FORMAT: "tidelog.view.format", Kind::Choice(&["json", "avro", "debezium-json"]), "json",
         [], Honoured,
-        "What the values of a view are: json, one object for each row; debezium-json, what happened to a row of \
-         a keyed table, with the row before and after. Chosen when the topic is created.";
+        "What the values of a view are: json, one object for each row; avro, under a schema in the registry \
+         (subject <view>-value); debezium-json, what happened to a row of a keyed table, with the row before and \
+         after. Chosen when the topic is created.";
 
     IMPORT: "tidelog.import", Kind::Boolean, "false",
         [], Honoured,

@@ -5,6 +5,17 @@ use super::kind::{ConfigError, list_items};
 use super::layers::Layers;
 use super::table::{VIEW_COLUMNS, VIEW_FILTER, VIEW_FORMAT, VIEW_OF};
 
+/// What the values of a view are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewFormat {
+    /// One object for each row.
+    Json,
+    /// With the id of a schema in front, as Confluent's serializers have it.
+    Avro,
+    /// What happened to a row of a keyed table, in the envelope that Debezium writes.
+    DebeziumJson,
+}
+
 /// How a topic shows the records of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewSettings {
@@ -15,15 +26,6 @@ pub struct ViewSettings {
     /// Text of a predicate; empty for every row.
     pub filter: String,
     pub format: ViewFormat,
-}
-
-/// What the values of a view are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ViewFormat {
-    /// A row as an object.
-    Json,
-    /// What happened to a row of a keyed table, in the envelope that Debezium writes.
-    DebeziumJson,
 }
 
 impl ViewSettings {
@@ -37,6 +39,7 @@ impl ViewSettings {
             columns: columns.collect(),
             filter: layers.value(&VIEW_FILTER).trim().to_owned(),
             format: match layers.value(&VIEW_FORMAT).trim() {
+                "avro" => ViewFormat::Avro,
                 "debezium-json" => ViewFormat::DebeziumJson,
                 _ => ViewFormat::Json,
             },

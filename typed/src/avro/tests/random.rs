@@ -14,7 +14,7 @@ use super::*;
 use crate::json::tests::base64;
 
 /// Makes types, and values of them.
-struct Maker {
+pub(super) struct Maker {
     rng: SmallRng,
     /// Records and the like, by name, once they are whole.
     defined: HashMap<String, Value>,
@@ -22,7 +22,7 @@ struct Maker {
 }
 
 impl Maker {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             rng: SmallRng::seed_from_u64(seed),
             defined: HashMap::new(),
@@ -30,7 +30,7 @@ impl Maker {
         }
     }
 
-    fn record(&mut self, depth: usize) -> Value {
+    pub(super) fn record(&mut self, depth: usize) -> Value {
         let count = self.rng.random_range(1..6);
         let mut fields: Vec<_> = (0..count)
             .map(|i| json!({"name": format!("f{i}"), "type": self.kind(depth)}))
@@ -118,7 +118,7 @@ impl Maker {
     }
 
     /// A value, and what it looks like in a table; `None`: no column.
-    fn value(&mut self, of: &Value) -> (Avro, Option<Value>) {
+    pub(super) fn value(&mut self, of: &Value) -> (Avro, Option<Value>) {
         match of {
             Value::String(name) => match self.defined.get(name).cloned() {
                 Some(of) => self.value(&of),

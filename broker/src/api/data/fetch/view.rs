@@ -64,6 +64,7 @@ pub(super) async fn read(
     };
     let look = view
         .look(&ctx.broker)
+        .await
         .map_err(|error| unreadable(error.into()))?;
     let Some(look) = look.map(Arc::new) else {
         return Ok(found);
