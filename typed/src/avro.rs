@@ -23,6 +23,7 @@ mod cursor;
 mod decode;
 mod defaults;
 mod draft;
+mod encode;
 mod logical;
 mod mapping;
 mod parse;
@@ -32,6 +33,7 @@ mod text;
 
 use std::sync::Arc;
 
+pub(crate) use encode::AvroRows;
 pub use plan::{Decoded, Mismatch, Plan};
 
 use crate::schema::Draft;

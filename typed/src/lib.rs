@@ -5,6 +5,7 @@
 //! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
 //! a writer's schema, a sample ─► Draft ─► TableSchema (new, or merged: evolve)
 //! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable }
+//! columns somebody sends ─► Intake ─► ValueRows ─► record values (JSON, Avro, bytes)
 //! Avro schema ─► avro::Writer ─► Draft, or with a TableSchema ─► avro::Plan ─► rows
 //! ```
 //!
@@ -25,8 +26,10 @@ mod arrow;
 pub mod avro;
 mod column;
 mod decode;
+mod encode;
 pub mod evolve;
 pub mod infer;
+pub mod intake;
 mod json;
 pub mod json_schema;
 mod json_tree;
@@ -40,7 +43,9 @@ mod writers;
 pub use decode::{
     DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, Wanted, decode_batches,
 };
-pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
+pub use encode::{EncodeError, ValueForm, ValueRows};
+pub use intake::Intake;
+pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, Unwritable, UnwritableType};
 pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
 pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writers, WrittenBy, written_by};

@@ -79,7 +79,7 @@ pub(crate) fn fields() -> [Field; COUNT] {
 }
 
 /// The value column of a `key_value` topic.
-pub(crate) fn value_field() -> Field {
+pub fn value_field() -> Field {
     field(id::VALUE, name::VALUE, Kind::Binary, true)
 }
 

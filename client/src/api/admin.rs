@@ -7,8 +7,8 @@ use bytes::Bytes;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    FindCoordinatorRequest, IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetFetchRequest, ProduceRequest,
+    FindCoordinatorRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use tidelog_protocol_ext::header::RequestHeader;
@@ -34,7 +34,15 @@ kafka! {
     ConsumerGroupDescribeRequest => CONSUMER_GROUP_DESCRIBE;
     DeleteGroupsRequest => DELETE_GROUPS;
     ProduceRequest => PRODUCE;
+    InitProducerIdRequest => INIT_PRODUCER_ID;
 }
+
+const INIT_PRODUCER_ID: Shape = Shape::new(22, "InitProducerId", 0, 1).fields(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+]);
 
 const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 7).fields(&[
     int32("throttle_time_ms").since(3),

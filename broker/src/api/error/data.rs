@@ -79,6 +79,7 @@ impl Coded for ProduceError {
             ProduceError::Importing => ErrorCode::NotLeaderOrFollower,
             ProduceError::Refused(refusal) => refusal.code(),
             ProduceError::Keyed(error) => error.code(),
+            ProduceError::Rows(error) => error.code(),
             ProduceError::Append(error) => error.code(),
         }
     }
