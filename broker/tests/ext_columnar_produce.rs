@@ -24,7 +24,7 @@ use support::group::text;
 use support::table::{columnar, decode};
 use support::txn::{Speaks, Transactor, committed_values};
 use support::{Client, PATIENCE, TestBroker};
-use tidelog_arrow_messages::{Compression, rows_message, schema_message};
+use tidelog_arrow_messages::{Compression, read_rows, read_schema, rows_message, schema_message};
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::ext::columnar_produce::{
     ColumnarProduceRequest, ProducePartition, ProduceTopic, ProducedPartition,
@@ -526,6 +526,59 @@ async fn a_keyed_table_takes_rows_by_their_keys() {
         (0, 1),
         "{found:?}"
     );
+}
+
+/// Under an engine that merges columns, those that are sent count, a null among them.
+#[tokio::test]
+async fn columns_that_are_sent_are_those_that_merge() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let fields = r#"{"fields":[{"name":"n","type":"long"},{"name":"s","type":"string"}]}"#;
+    let settings = [
+        ("tidelog.table.mode", "inline"),
+        ("tidelog.table.schema", fields),
+        ("tidelog.table.key", "record_key"),
+        ("tidelog.table.merge", "partial"),
+    ];
+    let topic = client.make_topic("t", 1, &settings).await;
+    let key = || -> ArrayRef { Arc::new(StringArray::from(vec!["a"])) };
+    let n = |n: Option<i64>| -> ArrayRef { Arc::new(Int64Array::from(vec![n])) };
+    let s: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    for column in [("n", n(Some(1))), ("s", s), ("n", n(None))] {
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("_key", key(), true),
+            (column.0, column.1, true),
+        ]);
+        client.written(topic, &rows.unwrap()).await;
+    }
+    assert_eq!(
+        client.texts("t", 0).await[1..],
+        [r#"{"s":"x"}"#, r#"{"n":null}"#]
+    );
+    let lookup = LookupRequest {
+        max_wait_ms: 0,
+        topic_id: topic,
+        projection: Some(vec![text("n"), text("s")]),
+        min_offsets: None,
+        keys: vec![LookupKey {
+            partition: -1,
+            key: Bytes::from_static(b"a"),
+        }],
+    };
+    let found = client.call_ext(&lookup).await;
+    let table = client.describe_table(topic).await;
+    let schema = read_schema(&table.schemas[0].arrow_schema).unwrap();
+    let wanted: Vec<_> = ["n", "s"]
+        .iter()
+        .map(|name| schema.index_of(name).unwrap())
+        .collect();
+    let schema = Arc::new(schema.project(&wanted).unwrap());
+    let rows = read_rows(found.messages.to_bytes(), &schema, &[], 1 << 20).unwrap();
+    assert!(
+        arrow_array::Array::is_null(rows[0].column(0), 0),
+        "{rows:?}"
+    );
+    assert_eq!(rows[0].column(1).as_string::<i32>().value(0), "x");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ValueForm ─┬─ bytes   the column `value`, as it is
-//!            ├─ JSON    an object; members that are null are left out
+//!            ├─ JSON    an object
 //!            └─ Avro    the writer's schema, whose columns the rows have
 //! frame: 0x00 schema id (4 bytes, big-endian) in front, where values name their schema
 //! ```
@@ -21,6 +21,7 @@ pub enum ValueForm {
     Bytes,
     Json {
         frame: Option<i32>,
+        style: JsonStyle,
     },
     Avro {
         writer: Box<avro::Writer>,
@@ -36,7 +37,7 @@ pub struct ValueRows<'a> {
 
 enum Rows<'a> {
     Bytes(Option<&'a ArrayRef>),
-    Json(JsonRows<'a>),
+    Json(JsonRows<'a>, JsonStyle),
     Avro(AvroRows<'a>),
 }
 
@@ -61,7 +62,7 @@ impl<'a> ValueRows<'a> {
                 None,
                 Rows::Bytes(values.column_by_name(system::name::VALUE)),
             ),
-            ValueForm::Json { frame } => (*frame, Rows::Json(JsonRows::of(values)?)),
+            ValueForm::Json { frame, style } => (*frame, Rows::Json(JsonRows::of(values)?, *style)),
             ValueForm::Avro { writer, frame } => (*frame, Rows::Avro(writer.rows(values)?)),
         };
         Ok(Self { frame, rows })
@@ -78,7 +79,6 @@ impl<'a> ValueRows<'a> {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
-        const STYLE: JsonStyle = JsonStyle { nulls: false };
         out.clear();
         if let Some(id) = self.frame {
             out.extend(frame(id));
@@ -89,7 +89,7 @@ impl<'a> ValueRows<'a> {
                 out.extend_from_slice(value.unwrap_or_default());
                 return Ok(value.is_some());
             }
-            Rows::Json(rows) => rows.write_within(row, STYLE, bytes_max, out)?,
+            Rows::Json(rows, style) => rows.write_within(row, *style, bytes_max, out)?,
             Rows::Avro(rows) => rows.write_within(row, bytes_max, out)?,
         }
         Ok(true)

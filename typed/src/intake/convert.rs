@@ -129,7 +129,7 @@ impl Slot {
         let taken = match &self.node {
             Node::Leaf(leaf) => self.leaf(*leaf, sent, shown, faults)?,
             Node::Struct(members) => structure(members, sent.as_struct(), shown, faults)?,
-            Node::List(item) => self.list(item, sent, shown, faults)?,
+            Node::List(item) => list(item, sent, shown, faults)?,
             Node::Map(pair) => self.map(pair, sent.as_map(), shown, faults)?,
         };
         faults.within(from, &self.name);
@@ -154,30 +154,6 @@ impl Slot {
             });
         }
         Ok(taken)
-    }
-
-    fn list(
-        &self,
-        item: &Slot,
-        sent: &ArrayRef,
-        shown: Option<&NullBuffer>,
-        faults: &mut Faults,
-    ) -> Result<ArrayRef, ArrowError> {
-        let (offsets, values) = match sent.as_list_opt::<i64>() {
-            Some(large) => (narrow(large.value_offsets())?, large.values()),
-            None => {
-                let list = sent.as_list::<i32>();
-                (list.offsets().clone(), list.values())
-            }
-        };
-        let from = faults.0.len();
-        let lists = NullBuffer::union(shown, sent.nulls());
-        let inside = items_shown(&offsets, lists.as_ref(), values.len());
-        let items = item.take(values, inside.as_ref(), faults)?;
-        faults.lift(from, &offsets);
-        let field = Arc::new(item.field());
-        let list = ListArray::try_new(field, offsets, items, sent.nulls().cloned())?;
-        Ok(Arc::new(list))
     }
 
     fn map(
@@ -235,6 +211,29 @@ fn structure(
     let (fields, nulls): (Fields, _) = (members.fields(), sent.nulls().cloned());
     let taken = StructArray::try_new_with_length(fields, columns, nulls, sent.len())?;
     Ok(Arc::new(taken))
+}
+
+fn list(
+    item: &Slot,
+    sent: &ArrayRef,
+    shown: Option<&NullBuffer>,
+    faults: &mut Faults,
+) -> Result<ArrayRef, ArrowError> {
+    let (offsets, values) = match sent.as_list_opt::<i64>() {
+        Some(large) => (narrow(large.value_offsets())?, large.values()),
+        None => {
+            let list = sent.as_list::<i32>();
+            (list.offsets().clone(), list.values())
+        }
+    };
+    let from = faults.0.len();
+    let lists = NullBuffer::union(shown, sent.nulls());
+    let inside = items_shown(&offsets, lists.as_ref(), values.len());
+    let items = item.take(values, inside.as_ref(), faults)?;
+    faults.lift(from, &offsets);
+    let field = Arc::new(item.field());
+    let list = ListArray::try_new(field, offsets, items, sent.nulls().cloned())?;
+    Ok(Arc::new(list))
 }
 
 /// Offsets of at most 31 bits.

@@ -330,11 +330,6 @@ impl Node {
 
 /// How a plain type fits a column; `None` if it does not.
 fn leaf(from: &DataType, into: &Kind) -> Option<Leaf> {
-    let has_offsets_only = || match (from, into) {
-        (DataType::LargeUtf8, Kind::String) => true,
-        (DataType::LargeBinary | DataType::FixedSizeBinary(_), Kind::Binary) => true,
-        _ => false,
-    };
     let whole = |per_source: i64, per_column: i64| Leaf::Whole {
         times: (per_column / per_source).max(1),
         over: (per_source / per_column).max(1),
@@ -353,7 +348,8 @@ fn leaf(from: &DataType, into: &Kind) -> Option<Leaf> {
             }
         }
         (from, into) if *from == data_type(into) => Leaf::Same,
-        _ if has_offsets_only() => Leaf::Bytes,
+        (DataType::LargeUtf8, Kind::String)
+        | (DataType::LargeBinary | DataType::FixedSizeBinary(_), Kind::Binary) => Leaf::Bytes,
         (DataType::Float32, Kind::Double) => Leaf::SingleToDouble,
         (from, Kind::Double) if from.is_integer() => Leaf::WholeToDouble,
         (from, Kind::Int | Kind::Long) if from.is_integer() => whole(1, 1),

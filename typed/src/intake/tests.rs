@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{Int32Builder, MapBuilder, StringBuilder};
-use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::types::Int64Type;
 use arrow_array::*;
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{Field as ArrowField, Fields};
 
 use super::*;
 use crate::schema::TableSchema;
-use crate::{EncodeError, ValueForm, ValueRows};
+use crate::{EncodeError, JsonStyle, ValueForm, ValueRows};
 
 fn table(fields: &str) -> TableSchema {
     TableSchema::parse(&format!(r#"{{"fields":[{fields}]}}"#)).unwrap()
@@ -32,7 +32,8 @@ fn sent<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
 fn written(rows: &RecordBatch, target: &Target<'_>) -> Result<Vec<String>, String> {
     let intake = Intake::resolve(rows.schema_ref(), target).map_err(|misfit| misfit.to_string())?;
     let taken = intake.take(rows).map_err(|error| error.to_string())?;
-    let form = ValueForm::Json { frame: None };
+    let style = JsonStyle { nulls: false };
+    let form = ValueForm::Json { frame: None, style };
     let values = ValueRows::of(&form, taken.values()).unwrap();
     let mut value = Vec::new();
     (0..rows.num_rows())

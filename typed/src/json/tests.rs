@@ -490,7 +490,7 @@ fn rows_written_as_json_read_as_they_were() {
         };
         let intake = Intake::resolve(before.schema_ref(), &target).unwrap();
         let taken = intake.take(&before).unwrap();
-        let form = ValueForm::Json { frame: None };
+        let form = ValueForm::Json { frame: None, style };
         let values = ValueRows::of(&form, taken.values()).unwrap();
         for row in 0..count {
             let mut text = Vec::new();

@@ -109,7 +109,7 @@ async fn sent_topic(
         let formats = formats.map_err(|error| TopicError::Form(error.into()))?;
         (topic.name.clone(), formats, settings)
     };
-    let source = FormSource::of(ctx.broker.registry(), &name, formats).await;
+    let source = FormSource::of(ctx.broker.registry(), &name, formats, &settings.table).await;
     Ok(SentTopic {
         source: source.map_err(TopicError::Form)?,
         settings,

@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use tidelog_coordinator::cluster::settings::TableMode;
+use tidelog_coordinator::cluster::settings::{TableMode, TableSettings};
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_registry::Format as SchemaFormat;
 use tidelog_typed::intake::{Names, Target};
-use tidelog_typed::{Field, RowSchema, ValueForm, avro, json_schema, system};
+use tidelog_typed::{Field, JsonStyle, RowSchema, ValueForm, avro, json_schema, system};
 
 use crate::api::error::Coded;
 use crate::jobs::rows::format::{BadFormat, Format, Formats, KEY_VALUE_SCHEMA_ID};
@@ -54,6 +54,8 @@ impl Coded for FormError {
 #[derive(Debug)]
 pub struct FormSource {
     formats: Arc<Formats>,
+    /// Of values without a registered schema.
+    style: JsonStyle,
     /// Of the newest schema of the topic's subject, where there is a registry.
     writer: Option<Arc<WriterSchema>>,
 }
@@ -74,19 +76,26 @@ impl FormSource {
         registry: &Registry,
         topic: &str,
         formats: Arc<Formats>,
+        settings: &TableSettings,
     ) -> Result<Self, FormError> {
+        // What a member names, an engine that reads columns takes as set: a null that was sent, too.
+        let style = JsonStyle {
+            nulls: settings.merge.reads_columns(),
+        };
+        let source = |writer| Self {
+            formats: Arc::clone(&formats),
+            style,
+            writer,
+        };
         let subject = match formats.mode() {
             TableMode::SchemaLatest(latest) => latest.subject.clone(),
             TableMode::SchemaIdPrefix => None,
-            _ => {
-                let writer = None;
-                return Ok(Self { formats, writer });
-            }
+            _ => return Ok(source(None)),
         };
         let subject = subject.unwrap_or_else(|| format!("{topic}-value"));
         match registry.latest(&subject).await? {
             None => Err(FormError::NoSubject(subject)),
-            writer => Ok(Self { formats, writer }),
+            writer => Ok(source(writer)),
         }
     }
 
@@ -108,8 +117,8 @@ impl FormSource {
         }
         let is_open = matches!(formats.mode(), TableMode::Inferred | TableMode::Auto);
         let (value, columns) = match formats.current().map(|format| &format.schema) {
-            Some(schema) => of_rows(schema),
-            None => (ValueForm::Json { frame: None }, Vec::new()),
+            Some(schema) => self.rows(schema),
+            None => (self.json(), Vec::new()),
         };
         Ok(Form {
             is_open: is_open && matches!(value, ValueForm::Json { .. }),
@@ -118,43 +127,21 @@ impl FormSource {
             formats,
         })
     }
-}
 
-fn of_rows(schema: &RowSchema) -> (ValueForm, Vec<Field>) {
-    match schema.values() {
-        None => (ValueForm::Bytes, vec![system::value_field()]),
-        Some(values) => (ValueForm::Json { frame: None }, values.fields().to_vec()),
+    /// As the table's rows are read.
+    fn rows(&self, schema: &RowSchema) -> (ValueForm, Vec<Field>) {
+        match schema.values() {
+            None => (ValueForm::Bytes, vec![system::value_field()]),
+            Some(values) => (self.json(), values.fields().to_vec()),
+        }
     }
-}
 
-/// By a registered schema.
-fn written(
-    schema: &WriterSchema,
-    frame: Option<i32>,
-) -> Result<(ValueForm, Vec<Field>), FormError> {
-    let id = schema.id.0;
-    let unusable = |why: String| FormError::Unusable { id, why };
-    match schema.format {
-        SchemaFormat::Avro => {
-            let writer = avro::Writer::parse(&schema.text, &schema.references);
-            let writer = Box::new(writer.map_err(|error| unusable(error.to_string()))?);
-            let columns = writer.draft().fields.clone();
-            Ok((ValueForm::Avro { writer, frame }, columns))
+    /// Objects that nothing registered describes.
+    fn json(&self) -> ValueForm {
+        ValueForm::Json {
+            frame: None,
+            style: self.style,
         }
-        SchemaFormat::Json => {
-            let source = json_schema::Source {
-                text: &schema.text,
-                references: &schema.references,
-            };
-            let writer = json_schema::Writer::parse(&source);
-            let writer = writer.map_err(|error| unusable(error.to_string()))?;
-            // Members of several types are split over columns, which nothing puts together again.
-            match writer.has_siblings() {
-                true => Err(unusable("it has members of several types".to_owned())),
-                false => Ok((ValueForm::Json { frame }, writer.draft().fields)),
-            }
-        }
-        SchemaFormat::Protobuf => Err(FormError::Protobuf { id }),
     }
 }
 
@@ -183,6 +170,41 @@ impl Form {
             is_open: self.is_open,
             names,
         })
+    }
+}
+
+/// By a registered schema: the form, and the columns it takes.
+fn written(
+    schema: &WriterSchema,
+    frame: Option<i32>,
+) -> Result<(ValueForm, Vec<Field>), FormError> {
+    let id = schema.id.0;
+    let unusable = |why: String| FormError::Unusable { id, why };
+    match schema.format {
+        SchemaFormat::Avro => {
+            let writer = avro::Writer::parse(&schema.text, &schema.references);
+            let writer = Box::new(writer.map_err(|error| unusable(error.to_string()))?);
+            let columns = writer.draft().fields.clone();
+            Ok((ValueForm::Avro { writer, frame }, columns))
+        }
+        SchemaFormat::Json => {
+            let source = json_schema::Source {
+                text: &schema.text,
+                references: &schema.references,
+            };
+            let writer = json_schema::Writer::parse(&source);
+            let writer = writer.map_err(|error| unusable(error.to_string()))?;
+            // Members of several types are split over columns, which nothing puts together again.
+            match writer.has_siblings() {
+                true => Err(unusable("it has members of several types".to_owned())),
+                // A member that is null is none of most schemas.
+                false => {
+                    let style = JsonStyle { nulls: false };
+                    Ok((ValueForm::Json { frame, style }, writer.draft().fields))
+                }
+            }
+        }
+        SchemaFormat::Protobuf => Err(FormError::Protobuf { id }),
     }
 }
 
