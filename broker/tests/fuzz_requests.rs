@@ -17,6 +17,7 @@ use support::{PATIENCE, TestBroker};
 use tidelog::api::{APIS, Api};
 use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
+use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
@@ -60,6 +61,7 @@ fn fields_of<R: Request>() -> (i16, &'static [Field]) {
 fn ours() -> BTreeMap<i16, &'static [Field]> {
     BTreeMap::from([
         fields_of::<ColumnarFetchRequest>(),
+        fields_of::<ColumnarProduceRequest>(),
         fields_of::<LookupRequest>(),
         fields_of::<UnionReadOffsetsRequest>(),
         fields_of::<DescribeTableRequest>(),

@@ -7,6 +7,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
+use tidelog_arrow_messages::read_rows;
 use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::ext::columnar_fetch::{
     ColumnarFetchRequest, FetchPartition, FetchTopic, PartitionRows, Run,
@@ -16,8 +17,8 @@ use crate::api::Ours;
 use crate::columns::Columns;
 use crate::conform::conform;
 use crate::error::{BrokerError, Error, Result, said};
+use crate::fault::RowsFault;
 use crate::filter::RowFilter;
-use crate::message::{self, RowsFault};
 use crate::source::{Answer, Ask, Limits, Progress, damaged, skip_ahead};
 use crate::stream::Rows;
 use crate::table::Table;
@@ -260,7 +261,7 @@ pub(crate) fn decode(
         RecordBatch::try_new_with_options(sent, Vec::new(), &options).map_err(RowsFault::fit)?
     } else {
         let bytes = run.messages.to_bytes();
-        let batches = message::read_all(bytes, &sent, &run.checksums, bytes_max)?;
+        let batches = read_rows(bytes, &sent, &run.checksums, bytes_max)?;
         match batches.as_slice() {
             [one] => one.clone(),
             many => concat_batches(&sent, many).map_err(RowsFault::fit)?,

@@ -8,7 +8,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use tidelog_records::control::{Outcome, TxnMarker};
 use tidelog_records::{BatchHeader, Records, RecordsError, validate};
 
-use crate::message::RowsFault;
+use crate::fault::RowsFault;
 
 /// A batch, checked against its checksum.
 pub type Batch = (BatchHeader, Bytes);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidelog_protocol_ext::{ErrorCode, WireError};
 
-use crate::message::RowsFault;
+use crate::fault::RowsFault;
 
 /// The outcome of everything that asks a broker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! Reads Tidelog tables by column, and knows only the wire (and, with the feature `lake`, the files
+//! Reads and writes Tidelog tables by column, and knows only the wire (and, with the feature `lake`, the files
 //! of Iceberg tables).
 //!
 //! ```no_run
@@ -21,6 +21,7 @@
 //!   │         │                  ├ columnar: ColumnarFetch, columns as they were stored
 //!   │         │                  └ plain:    Fetch, records decoded here (feature `decode`)
 //!   │         ├─► Lookup ─► Found          rows by primary key
+//!   │         ├─► Producer ─► Written      rows in, as columns
 //!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
 //!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
 //!   ├─► GroupReader ─► Event       several readers share partitions, and go on where the group stands
@@ -45,7 +46,6 @@
 //! The wire is described in `docs/protocol-ext.md`.
 
 mod api;
-mod arrow_schema_message;
 mod client;
 mod columnar;
 mod columns;
@@ -54,6 +54,7 @@ mod config;
 mod conform;
 mod connection;
 mod error;
+mod fault;
 mod filter;
 mod group;
 #[cfg(feature = "lake")]
@@ -64,10 +65,11 @@ mod lake_schema;
 mod lease;
 mod link;
 mod lookup;
-mod message;
 mod offsets;
+mod partitioner;
 #[cfg(feature = "decode")]
 mod plain;
+mod produce;
 mod scan;
 mod source;
 mod stream;
@@ -80,14 +82,16 @@ mod union_read;
 pub use client::Client;
 pub use config::Config;
 pub use error::{BrokerError, Error, Result};
+pub use fault::RowsFault;
 pub use filter::Filter;
 pub use group::{Event, GroupOptions, GroupReader, GroupRows, TopicPartition};
 pub use lookup::{Found, KeyRow, Lookup};
-pub use message::RowsFault;
+pub use produce::{Producer, Written};
 pub use scan::{Scan, Start};
 pub use stream::{RowStream, Rows};
 pub use table::Table;
 pub use table_info::{LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use tidelog_arrow_messages::Compression;
 pub use tidelog_predicate::{Comparison, Decimal, Literal, ParseError, Pattern, Predicate};
 pub use tidelog_protocol_ext::ErrorCode;
 pub use union::{Cut, Lease, UnionPlan};

@@ -14,7 +14,7 @@ use crate::api::Ours;
 use crate::columnar;
 use crate::columns::Columns;
 use crate::error::{BrokerError, Error, Result, said};
-use crate::message::RowsFault;
+use crate::fault::RowsFault;
 use crate::source::damaged;
 use crate::table::Table;
 

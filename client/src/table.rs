@@ -11,6 +11,7 @@ use crate::columns::Columns;
 use crate::config::Retry;
 use crate::error::{BrokerError, Error, Result};
 use crate::lookup::Lookup;
+use crate::produce::Producer;
 use crate::scan::Scan;
 use crate::table_info::{TableInfo, describe};
 
@@ -169,6 +170,11 @@ impl Table {
     /// The latest rows of `keys`, each the bytes of a record key.
     pub fn lookup(&self, keys: impl IntoIterator<Item = impl Into<Bytes>>) -> Lookup {
         Lookup::new(self.clone(), keys.into_iter().map(Into::into).collect())
+    }
+
+    /// A writer of rows; it asks for nothing before it is given some.
+    pub fn producer(&self) -> Producer {
+        Producer::new(self.clone())
     }
 
     pub(crate) fn client(&self) -> &Client {

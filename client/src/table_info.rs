@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use tidelog_arrow_messages::read_schema;
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
 use tidelog_protocol_ext::ext::describe_table::{self as wire, DescribeTableRequest};
 use uuid::Uuid;
 
 use crate::api::Ours;
-use crate::arrow_schema_message;
 use crate::client::{Client, text};
 use crate::columns::without_id;
 use crate::config::Retry;
@@ -147,8 +147,8 @@ impl TableInfo {
 impl TableSchema {
     fn read(schema: wire::Schema) -> Result<Self, String> {
         let id = schema.schema_id;
-        let arrow = arrow_schema_message::read(&schema.arrow_schema)
-            .map_err(|reason| format!("schema {id}: {reason}"))?;
+        let arrow =
+            read_schema(&schema.arrow_schema).map_err(|reason| format!("schema {id}: {reason}"))?;
         if let Some(field) = without_id(arrow.fields()) {
             return Err(format!("schema {id}: column {} has no id", field.name()));
         }

@@ -125,6 +125,7 @@ pub const ALL: &[Api] = apis! {
     91 AlterShareGroupOffsets 0;
     92 DeleteShareGroupOffsets 0;
     16000 ColumnarFetch 0;
+    16001 ColumnarProduce 0;
     16002 Lookup 0;
     16003 UnionReadOffsets 0;
     16004 DescribeTable 0;

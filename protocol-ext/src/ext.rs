@@ -21,6 +21,7 @@ use crate::shape::Span;
 
 pub mod alter_table;
 pub mod columnar_fetch;
+pub mod columnar_produce;
 pub mod describe_table;
 pub mod import_records;
 pub mod lookup;
@@ -45,6 +46,7 @@ pub trait Request: Wire {
 /// Keys, names and versions of the APIs here, for the table a broker advertises.
 pub const APIS: &[(i16, &str, Span)] = &[
     api::<columnar_fetch::ColumnarFetchRequest>(),
+    api::<columnar_produce::ColumnarProduceRequest>(),
     api::<lookup::LookupRequest>(),
     api::<union_read_offsets::UnionReadOffsetsRequest>(),
     api::<describe_table::DescribeTableRequest>(),

@@ -26,6 +26,7 @@ mod cursor;
 mod decode;
 mod defaults;
 mod draft;
+mod encode;
 mod logical;
 mod mapping;
 mod parse;
@@ -37,6 +38,7 @@ mod write;
 use std::sync::Arc;
 
 pub use columns::{record_name, schema_text};
+pub(crate) use encode::AvroRows as DraftRows;
 pub use plan::{Decoded, Mismatch, Plan};
 pub use write::AvroRows;
 

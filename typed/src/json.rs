@@ -13,7 +13,7 @@ use crate::column::{Column, Group};
 use crate::schema::{Field, Kind};
 use visit::Walk;
 
-pub use write::{JsonRows, JsonStyle, NotFinite, UnwritableType};
+pub use write::{JsonRows, JsonStyle, NotFinite, Unwritable, UnwritableType};
 
 /// Why a record is no row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum Reason {
     NotJson(String),
     #[error("a JSON {found}, not an object")]
     NotAnObject { found: &'static str },
+    /// Of a row to be written as JSON.
+    #[error("a number is not finite, and JSON has no text for it")]
+    NotFinite,
     #[error("not Protobuf: {0}")]
     NotProtobuf(&'static str),
     /// A binary value with bytes behind its end: most likely written with another schema.

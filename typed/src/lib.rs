@@ -5,6 +5,7 @@
 //! tidelog.table.schema ─► TableSchema ─► RowSchema ─► Arrow schema of every row of the topic
 //! a writer's schema, a sample ─► Draft ─► TableSchema (new, or merged: evolve)
 //! record batches (Kafka v2) ─► decode_batches ─► RowBatch { rows, undecodable ─► dead_letters }
+//! columns somebody sends ─► Intake ─► ValueRows ─► record values (JSON, Avro, bytes)
 //! Avro schema ─► avro::Writer ─► Draft, or with a TableSchema ─► avro::Plan ─► rows
 //! ```
 //!
@@ -26,8 +27,10 @@ pub mod avro;
 mod column;
 mod dead_letters;
 mod decode;
+mod encode;
 pub mod evolve;
 pub mod infer;
+pub mod intake;
 mod json;
 pub mod json_schema;
 mod json_tree;
@@ -42,7 +45,9 @@ pub use dead_letters::dead_letters;
 pub use decode::{
     DecodeError, DecodeLimits, OffsetRange, RowBatch, Undecodable, Wanted, decode_batches,
 };
-pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, UnwritableType};
+pub use encode::{EncodeError, ValueForm, ValueRows};
+pub use intake::Intake;
+pub use json::{Fault, JsonRows, JsonStyle, NotFinite, Reason, Unwritable, UnwritableType};
 pub use row_schema::{Growth, RowSchema};
 pub use schema::{Draft, Field, Kind, SchemaError, TableSchema, TimeUnit};
 pub use writers::{Known, Plan, SchemaRef, VALUE_SCHEMA_HEADER, Writers, WrittenBy, written_by};

@@ -102,7 +102,7 @@ pub(crate) fn change_fields() -> [Field; 2] {
 }
 
 /// The value column of a `key_value` topic.
-pub(crate) fn value_field() -> Field {
+pub fn value_field() -> Field {
     field(id::VALUE, name::VALUE, Kind::Binary, true)
 }
 

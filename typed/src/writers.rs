@@ -51,6 +51,12 @@ impl fmt::Display for SchemaRef {
     }
 }
 
+/// What stands in front of a value to name its schema.
+pub(crate) fn frame(schema_id: i32) -> [u8; 5] {
+    let [a, b, c, d] = schema_id.to_be_bytes();
+    [MAGIC_ID, a, b, c, d]
+}
+
 /// What wrote a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WrittenBy {

@@ -42,13 +42,7 @@ impl Context {
 
     /// As [`Context::answer`], to a request of ours.
     pub fn answer_ext<R: ext::Request>(&self, response: &R::Response) -> Outcome {
-        let Responder {
-            version,
-            correlation_id,
-            ..
-        } = self.responder;
-        let frame = ext::encode_response::<R>(version, correlation_id, response);
-        self.responder.sealed(frame).into()
+        self.responder.encode_ext::<R>(response).into()
     }
 }
 
@@ -115,6 +109,12 @@ impl Responder {
     /// Encodes `response` in the client's version.
     pub fn encode(self, response: &impl Encodable) -> Reply {
         self.encode_as(self.version, response)
+    }
+
+    /// As [`Responder::encode`], to a request of ours.
+    pub fn encode_ext<R: ext::Request>(self, response: &R::Response) -> Reply {
+        let frame = ext::encode_response::<R>(self.version, self.correlation_id, response);
+        self.sealed(frame)
     }
 
     /// As [`Responder::encode`], in a version other than the client's.

@@ -49,6 +49,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Message, Request, VersionRange};
 use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::ColumnarFetchRequest;
+use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
@@ -152,7 +153,7 @@ impl Api {
 macro_rules! apis {
     (kafka { $($name:ident($request:ty) => $($module:ident)::+, $min:literal..=$max:literal
         $(, $field:ident: $value:literal)*;)+ }
-    ours { $($ours:ty => $($our_module:ident)::+;)+ }) => {
+    ours { $($ours:ty => $($our_module:ident)::+ $(, $our_field:ident: $our_value:literal)*;)+ }) => {
         /// Every API that is answered, in ascending order of key.
         pub static APIS: &[Api] = &[$(Api {
             $($field: $value,)*
@@ -164,14 +165,17 @@ macro_rules! apis {
                     }
                 })
             })
-        },)+ $(Api::ext_row::<$ours>(|ctx, body| {
-            Box::pin(async move {
-                match decode_request::<$ours>(ctx.version(), body) {
-                    Ok(request) => $($our_module)::+::handle(&ctx, request).await,
-                    Err(error) => malformed(&ctx, &error),
-                }
+        },)+ $(Api {
+            $($our_field: $our_value,)*
+            ..Api::ext_row::<$ours>(|ctx, body| {
+                Box::pin(async move {
+                    match decode_request::<$ours>(ctx.version(), body) {
+                        Ok(request) => $($our_module)::+::handle(&ctx, request).await,
+                        Err(error) => malformed(&ctx, &error),
+                    }
+                })
             })
-        }),)+];
+        },)+];
     };
 }
 
@@ -249,6 +253,7 @@ apis! {
     }
     ours {
         ColumnarFetchRequest => ext::columnar_fetch;
+        ColumnarProduceRequest => ext::columnar_produce, pipelined: true, waits: false;
         LookupRequest => ext::lookup;
         UnionReadOffsetsRequest => ext::union_read_offsets;
         DescribeTableRequest => ext::describe_table;

@@ -8,6 +8,7 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest,
     ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
@@ -35,7 +36,15 @@ kafka! {
     ConsumerGroupHeartbeatRequest => CONSUMER_GROUP_HEARTBEAT;
     DeleteGroupsRequest => DELETE_GROUPS;
     ProduceRequest => PRODUCE;
+    InitProducerIdRequest => INIT_PRODUCER_ID;
 }
+
+const INIT_PRODUCER_ID: Shape = Shape::new(22, "InitProducerId", 0, 1).fields(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+]);
 
 /// 9 is the first in which members of KIP-848 may commit.
 const OFFSET_COMMIT: Shape = Shape::new(8, "OffsetCommit", 2, 9)

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use serde_json::Value;
 use tidelog_protocol_ext::ext::alter_table::AlterTableRequest;
 use tidelog_protocol_ext::ext::columnar_fetch::*;
+use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
@@ -27,6 +28,10 @@ macro_rules! for_each_api {
         $check::<ColumnarFetchRequest>(
             include_str!("../../messages/ColumnarFetchRequest.json"),
             include_str!("../../messages/ColumnarFetchResponse.json"),
+        );
+        $check::<ColumnarProduceRequest>(
+            include_str!("../../messages/ColumnarProduceRequest.json"),
+            include_str!("../../messages/ColumnarProduceResponse.json"),
         );
         $check::<LookupRequest>(
             include_str!("../../messages/LookupRequest.json"),

@@ -14,7 +14,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::intake::{Names, Target};
 use crate::schema::TableSchema;
+use crate::{EncodeError, Intake, ValueForm, ValueRows};
 
 fn group(schema: &TableSchema) -> Group {
     Group::new(schema.fields())
@@ -477,6 +479,24 @@ fn rows_written_as_json_read_as_they_were() {
             let read = append(&mut columns, row, &text);
             let text = String::from_utf8(text).unwrap();
             assert_eq!(read, Ok(()), "seed {seed}: {text}");
+        }
+        assert_eq!(batch(&mut columns), before, "seed {seed}");
+
+        // And so they are when they come as columns.
+        let target = Target {
+            columns: schema.fields(),
+            is_open: rng.random(),
+            names: Names::Now,
+        };
+        let intake = Intake::resolve(before.schema_ref(), &target).unwrap();
+        let taken = intake.take(&before).unwrap();
+        let form = ValueForm::Json { frame: None, style };
+        let values = ValueRows::of(&form, taken.values()).unwrap();
+        for row in 0..count {
+            let mut text = Vec::new();
+            assert_eq!(values.write(row, 1 << 20, &mut text), Ok(true));
+            append(&mut columns, row, &text).unwrap();
+            assert_eq!(values.write(row, 1, &mut text), Err(EncodeError::TooLong));
         }
         assert_eq!(batch(&mut columns), before, "seed {seed}");
     }

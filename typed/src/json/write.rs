@@ -41,6 +41,22 @@ pub struct NotFinite {
     pub row: usize,
 }
 
+/// Why a row is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    #[error("a number is not finite, and JSON has no text for it")]
+    NotFinite,
+    #[error("more bytes than were allowed")]
+    TooLong,
+}
+
+/// How values are written, and where it has become too much.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    nulls: bool,
+    bytes_max: usize,
+}
+
 /// The rows of one record batch, ready to be written.
 pub struct JsonRows<'a> {
     members: Vec<Member<'a>>,
@@ -92,7 +108,32 @@ impl<'a> JsonRows<'a> {
     /// # Errors
     /// [`NotFinite`]; `out` then ends with half an object.
     pub fn write(&self, row: usize, style: JsonStyle, out: &mut Vec<u8>) -> Result<(), NotFinite> {
-        object(&self.members, row, style, out).ok_or(NotFinite { row })
+        let rules = Rules {
+            nulls: style.nulls,
+            bytes_max: usize::MAX,
+        };
+        object(&self.members, row, rules, out).ok_or(NotFinite { row })
+    }
+
+    /// As [`write`](Self::write), until `out` holds more than `bytes_max`: a row of many small
+    /// values may be a long text. It is passed by one text or one member at most.
+    ///
+    /// # Errors
+    /// [`Unwritable`]; `out` then ends with half an object.
+    pub fn write_within(
+        &self,
+        row: usize,
+        style: JsonStyle,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unwritable> {
+        let nulls = style.nulls;
+        let written = object(&self.members, row, Rules { nulls, bytes_max }, out);
+        match written {
+            _ if out.len() > bytes_max => Err(Unwritable::TooLong),
+            Some(()) => Ok(()),
+            None => Err(Unwritable::NotFinite),
+        }
     }
 }
 
@@ -161,8 +202,8 @@ impl<'a> Cells<'a> {
         self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 
-    /// `None` for a number that is not finite.
-    fn write(&self, row: usize, style: JsonStyle, out: &mut Vec<u8>) -> Option<()> {
+    /// `None` for a number that is not finite, and when it has become too much.
+    fn write(&self, row: usize, rules: Rules, out: &mut Vec<u8>) -> Option<()> {
         if self.is_null(row) {
             out.extend_from_slice(b"null");
             return Some(());
@@ -170,30 +211,30 @@ impl<'a> Cells<'a> {
         match &self.values {
             Values::List(list, items) => {
                 let ends = list.value_offsets();
-                sequence(ends, row, (b'[', b']'), out, |at, out| {
-                    items.write(at, style, out)
+                sequence(ends, row, (b'[', b']'), rules, out, |at, out| {
+                    items.write(at, rules, out)
                 })
             }
             Values::Map(map, keys, values) => {
                 let ends = map.value_offsets();
-                sequence(ends, row, (b'{', b'}'), out, |at, out| {
-                    keys.write_key(at, style, out)?;
+                sequence(ends, row, (b'{', b'}'), rules, out, |at, out| {
+                    keys.write_key(at, rules, out)?;
                     out.push(b':');
-                    values.write(at, style, out)
+                    values.write(at, rules, out)
                 })
             }
-            Values::Struct(members) => object(members, row, style, out),
+            Values::Struct(members) => object(members, row, rules, out),
             values => values.write_plain(row, out),
         }
     }
 
     /// A map's key as text.
-    fn write_key(&self, row: usize, style: JsonStyle, out: &mut Vec<u8>) -> Option<()> {
+    fn write_key(&self, row: usize, rules: Rules, out: &mut Vec<u8>) -> Option<()> {
         if let Values::Text(_) = self.values {
-            return self.write(row, style, out);
+            return self.write(row, rules, out);
         }
         out.push(b'"');
-        self.write(row, style, out)?;
+        self.write(row, rules, out)?;
         out.push(b'"');
         Some(())
     }
@@ -235,19 +276,22 @@ impl Values<'_> {
     }
 }
 
-fn object(members: &[Member<'_>], row: usize, style: JsonStyle, out: &mut Vec<u8>) -> Option<()> {
+fn object(members: &[Member<'_>], row: usize, rules: Rules, out: &mut Vec<u8>) -> Option<()> {
     out.push(b'{');
     let mut is_first = true;
     for member in members {
-        if !style.nulls && member.cells.is_null(row) {
+        if !rules.nulls && member.cells.is_null(row) {
             continue;
+        }
+        if out.len() > rules.bytes_max {
+            return None;
         }
         if !is_first {
             out.push(b',');
         }
         is_first = false;
         out.extend_from_slice(member.name.as_bytes());
-        member.cells.write(row, style, out)?;
+        member.cells.write(row, rules, out)?;
     }
     out.push(b'}');
     Some(())
@@ -258,6 +302,7 @@ fn sequence(
     ends: &[i32],
     row: usize,
     (open, close): (u8, u8),
+    rules: Rules,
     out: &mut Vec<u8>,
     mut write: impl FnMut(usize, &mut Vec<u8>) -> Option<()>,
 ) -> Option<()> {
@@ -265,6 +310,9 @@ fn sequence(
     // Arrow's offsets ascend and are not negative.
     let (first, end) = (ends[row] as usize, ends[row + 1] as usize);
     for at in first..end {
+        if out.len() > rules.bytes_max {
+            return None;
+        }
         if at > first {
             out.push(b',');
         }

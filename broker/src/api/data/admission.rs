@@ -22,7 +22,7 @@ use tidelog_records::{
 
 /// Most bytes the records of one batch may decompress to: far more than clients gather, and the
 /// most that a hostile batch can make us hold.
-pub(super) const DECOMPRESSED_MAX_BYTES: usize = 128 << 20;
+pub(in crate::api) const DECOMPRESSED_MAX_BYTES: usize = 128 << 20;
 
 /// First version of Produce whose clients all understand zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -260,14 +260,7 @@ impl Rules<'_> {
 
     /// The codec the topic wants, if the batch has another.
     fn other_codec(&self, header: &BatchHeader) -> Option<Codec> {
-        let wanted = match self.settings.compression {
-            Compression::Producer => return None,
-            Compression::Uncompressed => Codec::None,
-            Compression::Gzip => Codec::Gzip,
-            Compression::Snappy => Codec::Snappy,
-            Compression::Lz4 => Codec::Lz4,
-            Compression::Zstd => Codec::Zstd,
-        };
+        let wanted = codec_of(self.settings)?;
         (header.codec() != Some(wanted)).then_some(wanted)
     }
 
@@ -305,6 +298,18 @@ impl Rules<'_> {
         patch::set_max_timestamp(&mut batch, max_timestamp);
         batch.freeze()
     }
+}
+
+/// The codec a topic wants; `None` for whichever the producer chose.
+pub fn codec_of(settings: &TopicSettings) -> Option<Codec> {
+    Some(match settings.compression {
+        Compression::Producer => return None,
+        Compression::Uncompressed => Codec::None,
+        Compression::Gzip => Codec::Gzip,
+        Compression::Snappy => Codec::Snappy,
+        Compression::Lz4 => Codec::Lz4,
+        Compression::Zstd => Codec::Zstd,
+    })
 }
 
 /// The same bytes, to be written to: a copy if somebody else holds them.

@@ -15,8 +15,6 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use tidelog_protocol_ext::StrBytes;
 use tidelog_records::BatchHeader;
 
-use super::admission::Refusal;
-use super::screen::NotDecoded;
 use super::target::TopicKey;
 use super::write::{Asked, Entry, NO_OFFSET, ProduceError, Written, submit};
 use crate::api::context::{Context, Outcome, Reply, Responder};
@@ -114,36 +112,10 @@ fn part_response(entry: Entry<Written>) -> PartitionProduceResponse {
 }
 
 fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
-    let refusal = match error {
-        ProduceError::Refused(Refusal::AppendTimeClaimed { records }) => {
-            return (0..*records).map(|index| claimed(index, error)).collect();
-        }
-        ProduceError::Refused(refusal) => refusal,
-        ProduceError::NotDecoded(NotDecoded(bad)) => {
-            return bad.iter().cloned().map(refused_record).collect();
-        }
-        ProduceError::Keyed(error) => {
-            return error.refused().map(refused_record).into_iter().collect();
-        }
-        _ => return Vec::new(),
-    };
-    let described = refusal.bad_records().iter().map(|bad| {
+    let described = error.bad_records().into_iter().map(|(index, why)| {
         BatchIndexAndErrorMessage::default()
-            .with_batch_index(bad.index)
-            .with_batch_index_error_message(Some(StrBytes::from_string(bad.fault.to_string())))
+            .with_batch_index(index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(why)))
     });
     described.collect()
-}
-
-/// A record of a batch that claims the broker's times.
-fn claimed(index: i32, error: &ProduceError) -> BatchIndexAndErrorMessage {
-    BatchIndexAndErrorMessage::default()
-        .with_batch_index(index)
-        .with_batch_index_error_message(Some(StrBytes::from_string(error.to_string())))
-}
-
-fn refused_record((index, why): (i32, String)) -> BatchIndexAndErrorMessage {
-    BatchIndexAndErrorMessage::default()
-        .with_batch_index(index)
-        .with_batch_index_error_message(Some(StrBytes::from_string(why)))
 }

@@ -58,14 +58,15 @@ pub enum Unconfirmed {
     },
 }
 
-/// Settles on what terms each batch is appended; one outcome for each, in order.
+/// Settles on what terms each batch is appended, by the rules of this version of Produce; one outcome
+/// for each, in order.
 pub async fn confirm(
     ctx: &Context,
     transactional_id: String,
+    version: i16,
     members: &mut [Membership<'_>],
 ) -> Vec<Result<(), Unconfirmed>> {
     let mut outcomes = vec![Ok(()); members.len()];
-    let version = ctx.version();
     let Some(producer) = members.first().map(Membership::producer) else {
         return outcomes;
     };
@@ -90,7 +91,7 @@ pub async fn confirm(
     if asked.is_empty() {
         return outcomes;
     }
-    let answers = ask(ctx, transactional_id, producer, partitions).await;
+    let answers = ask(ctx, transactional_id, version, producer, partitions).await;
     for (at, answer) in asked.into_iter().zip(answers) {
         outcomes[at] = answer.map_err(|error| Unconfirmed::Coordinator { error, version });
     }
@@ -101,11 +102,12 @@ pub async fn confirm(
 async fn ask(
     ctx: &Context,
     transactional_id: String,
+    version: i16,
     producer: Producer,
     partitions: Vec<TopicPartition>,
 ) -> Vec<Result<(), TransactionsError>> {
     let (coordinator, count) = (ctx.broker.transactions(), partitions.len());
-    if ctx.version() >= V2_FROM {
+    if version >= V2_FROM {
         let add = AddPartitions {
             transactional_id,
             producer,

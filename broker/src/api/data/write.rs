@@ -26,6 +26,7 @@ use super::screen::{NotDecoded, Screen};
 use super::target::{PartitionError, TopicKey, check_no_view, partition_of};
 use super::transactional::{self, Membership, Unconfirmed};
 use crate::api::context::Context;
+use crate::api::ext::sent_rows::RowsError;
 use crate::broker::Broker;
 use crate::log::{Appending, NewBatch, Outcome as Logged, Unwritten};
 use crate::owners::keyed::Table;
@@ -55,6 +56,9 @@ pub enum ProduceError {
     NotDecoded(#[from] NotDecoded),
     #[error(transparent)]
     Keyed(#[from] KeyedError),
+    /// They came as columns.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     #[error(transparent)]
     Append(#[from] Unwritten),
 }
@@ -68,6 +72,24 @@ impl ProduceError {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The records at fault, if single ones are: their places in the batch, and why.
+    pub fn bad_records(&self) -> Vec<(i32, String)> {
+        match self {
+            Self::Refused(Refusal::AppendTimeClaimed { records }) => {
+                let why = self.to_string();
+                (0..*records).map(|index| (index, why.clone())).collect()
+            }
+            Self::Refused(refusal) => {
+                let bad = refusal.bad_records().iter();
+                bad.map(|bad| (bad.index, bad.fault.to_string())).collect()
+            }
+            Self::NotDecoded(NotDecoded(bad)) => bad.clone(),
+            Self::Keyed(error) => error.refused().into_iter().collect(),
+            Self::Rows(error) => error.bad_rows(),
+            _ => Vec::new(),
         }
     }
 }
@@ -175,7 +197,7 @@ pub async fn submit(ctx: &Context, sent: Vec<Entry<Bytes>>, asked: Asked) -> Sub
     let ack = ack.unwrap_or(Ack::Written);
     let judged = judge(aimed, asked.version, now_ms).await;
     let judged = bring_to_tables(ctx, judged, asked.timeout_ms).await;
-    let judged = confirm(ctx, judged, asked.transactional_id).await;
+    let judged = confirm(ctx, judged, &asked).await;
     let (submitted, batches) = submission(judged, ack);
     Submission {
         ack,
@@ -317,9 +339,9 @@ async fn bring_to_tables(
 async fn confirm(
     ctx: &Context,
     mut entries: Vec<Entry<Judged>>,
-    transactional_id: Option<String>,
+    asked: &Asked,
 ) -> Vec<Entry<Judged>> {
-    let Some(transactional_id) = transactional_id else {
+    let Some(transactional_id) = asked.transactional_id.clone() else {
         return entries;
     };
     let mut members: Vec<Membership<'_>> = Vec::new();
@@ -338,7 +360,7 @@ async fn confirm(
             places.push(place);
         }
     }
-    let outcomes = transactional::confirm(ctx, transactional_id, &mut members).await;
+    let outcomes = transactional::confirm(ctx, transactional_id, asked.version, &mut members).await;
     for (place, outcome) in places.into_iter().zip(outcomes) {
         if let Err(error) = outcome {
             entries[place].state = Err(error.into());

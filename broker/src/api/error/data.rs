@@ -80,6 +80,7 @@ impl Coded for ProduceError {
             ProduceError::Refused(refusal) => refusal.code(),
             ProduceError::NotDecoded(_) => ErrorCode::InvalidRecord,
             ProduceError::Keyed(error) => error.code(),
+            ProduceError::Rows(error) => error.code(),
             ProduceError::Append(error) => error.code(),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   columnar_fetch ─▶ columns, filter (which) ─▶ source (rows files, blocks in memory, or the log itself)
+//!   columnar_produce ─▶ value_form (of what topic) ─▶ sent_rows (off the reactor) ─▶ data::write
 //!   describe_table ─▶ formats, marks; alter_table ─▶ the cluster image, which formats follow
 //!   lookup ─▶ key tables ─▶ rows
 //!   tier_status, union_read_offsets ─▶ the lake
@@ -10,12 +11,15 @@
 
 pub mod alter_table;
 pub mod columnar_fetch;
+pub mod columnar_produce;
 pub mod columns;
 pub mod describe_table;
 mod filter;
 pub mod import_records;
 pub mod lookup;
 mod rows_of_keys;
+pub mod sent_rows;
 mod source;
 pub mod tier_status;
 pub mod union_read_offsets;
+mod value_form;

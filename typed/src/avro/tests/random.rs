@@ -11,7 +11,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::intake::{Names, Target};
 use crate::json::tests::base64;
+use crate::{Intake, ValueForm, ValueRows};
 
 /// Makes types, and values of them.
 pub(super) struct Maker {
@@ -342,6 +344,47 @@ fn attack(rng: &mut SmallRng, plan: &Plan, columns: &mut Group, rows: usize, byt
     };
     assert!(lengths(columns).iter().all(|len| *len == after));
     columns.truncate(rows);
+}
+
+#[test]
+fn rows_written_back_read_as_they_were() {
+    for seed in 0..400 {
+        let mut maker = Maker::new(seed);
+        let schema = maker.record(3);
+        let other = Other::parse_str(&schema.to_string()).unwrap();
+        let writer = writer(&schema);
+        let table = writer.draft().clone().allocate().unwrap();
+        let plan = Plan::compile(&writer, &table).unwrap();
+        let values: Vec<_> = (0..8)
+            .map(|_| to_avro_datum(&other, maker.value(&schema).0).unwrap())
+            .collect();
+        let before = plan.decode(values.iter().map(Vec::as_slice)).unwrap().rows;
+        assert_eq!(before.num_rows(), 8);
+
+        let form = ValueForm::Avro {
+            writer: Box::new(writer.clone()),
+            frame: Some(258),
+        };
+        let target = Target {
+            columns: &writer.draft().fields,
+            is_open: false,
+            names: Names::Now,
+        };
+        let intake = Intake::resolve(before.schema_ref(), &target).unwrap();
+        let taken = intake.take(&before).unwrap();
+        let rows = ValueRows::of(&form, taken.values()).unwrap();
+        let written: Vec<_> = (0..8)
+            .map(|row| {
+                let mut value = Vec::new();
+                let there = rows.write(row, 1 << 20, &mut value);
+                assert_eq!(there, Ok(true), "seed {seed}, {schema}");
+                assert_eq!(value[..5], [0, 0, 0, 1, 2]);
+                value.split_off(5)
+            })
+            .collect();
+        let after = plan.decode(written.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!(after.rows, before, "seed {seed}, {schema}");
+    }
 }
 
 #[test]

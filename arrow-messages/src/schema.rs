@@ -1,39 +1,42 @@
 //! An encapsulated Arrow schema message as a schema.
 //!
-//! Only the types rows are made of are known; everything else is an error and not a guess.
+//! Only types that rows may be made of are known; everything else is an error and not a guess.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_ipc::{self as ipc, root_as_message};
+use arrow_ipc as ipc;
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
-use crate::message::unframe;
+use crate::{Fault, malformed, unframe, verified};
 
-/// The schema in `message`, or what is wrong with it.
-pub(crate) fn read(message: &[u8]) -> Result<Schema, String> {
-    let (metadata, _) = unframe(message).ok_or("the schema message is cut short")?;
-    let message = root_as_message(metadata).map_err(|error| error.to_string())?;
+/// The schema in the message that `bytes` begin with.
+///
+/// # Errors
+/// [`Fault::Malformed`], [`Fault::Type`].
+pub fn read_schema(bytes: &[u8]) -> Result<Schema, Fault> {
+    let (metadata, _) = unframe(bytes).ok_or_else(|| malformed("the schema is cut short"))?;
+    let message = verified(metadata)?;
     let schema = message
         .header_as_schema()
-        .ok_or("the message holds no schema")?;
+        .ok_or_else(|| malformed("no schema"))?;
     if schema.endianness() != ipc::Endianness::Little {
-        return Err("the schema is big-endian".to_owned());
+        return Err(malformed("the schema is big-endian"));
     }
     Ok(Schema::new(fields(schema.fields())?))
 }
 
 type FieldVector<'a> = flatbuffers::Vector<'a, flatbuffers::ForwardsUOffset<ipc::Field<'a>>>;
 
-fn fields(of: Option<FieldVector<'_>>) -> Result<Fields, String> {
+fn fields(of: Option<FieldVector<'_>>) -> Result<Fields, Fault> {
     of.into_iter().flatten().map(field).collect()
 }
 
-fn field(of: ipc::Field<'_>) -> Result<Field, String> {
+fn field(of: ipc::Field<'_>) -> Result<Field, Fault> {
     let name = of.name().unwrap_or_default();
-    let data_type = data_type(&of).ok_or_else(|| {
-        let kind = of.type_type();
-        format!("column {name} is of a type not known here ({kind:?})")
+    let data_type = data_type(&of).ok_or_else(|| Fault::Type {
+        column: name.to_owned(),
+        what: unknown(&of),
     })??;
     let entries = of.custom_metadata().into_iter().flatten();
     let metadata: HashMap<_, _> = entries
@@ -42,8 +45,15 @@ fn field(of: ipc::Field<'_>) -> Result<Field, String> {
     Ok(Field::new(name, data_type, of.nullable()).with_metadata(metadata))
 }
 
+fn unknown(of: &ipc::Field<'_>) -> String {
+    match of.dictionary() {
+        Some(_) => "dictionary-encoded: plain values are wanted".to_owned(),
+        None => format!("of a type not known here ({:?})", of.type_type()),
+    }
+}
+
 /// `None` for a type that is not known.
-fn data_type(of: &ipc::Field<'_>) -> Option<Result<DataType, String>> {
+fn data_type(of: &ipc::Field<'_>) -> Option<Result<DataType, Fault>> {
     if of.dictionary().is_some() {
         return None;
     }
@@ -139,7 +149,7 @@ fn unit(of: ipc::TimeUnit) -> Option<TimeUnit> {
     })
 }
 
-fn only_child(of: &ipc::Field<'_>) -> Option<Result<Arc<Field>, String>> {
+fn only_child(of: &ipc::Field<'_>) -> Option<Result<Arc<Field>, Fault>> {
     let children = of.children()?;
     (children.len() == 1).then(|| field(children.get(0)).map(Arc::new))
 }

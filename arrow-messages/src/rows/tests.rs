@@ -8,19 +8,14 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, ListArray, StringArray,
     StructArray, TimestampMicrosecondArray,
 };
-use arrow_ipc::CompressionType as Compression;
-use arrow_ipc::writer::{
-    CompressionContext, DictionaryTracker, IpcDataGenerator, IpcWriteOptions, write_message,
-};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::arrow_schema_message;
+use crate::{Compression, read_schema, rows_message, schema_message};
 
 const BYTES_MAX: usize = 1 << 20;
-const COMPRESSIONS: [Option<Compression>; 3] =
-    [None, Some(Compression::LZ4_FRAME), Some(Compression::ZSTD)];
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Lz4, Compression::Zstd];
 
 /// One column of every kind rows are made of, with and without nulls.
 fn sample(rows: usize) -> RecordBatch {
@@ -81,35 +76,8 @@ fn sample(rows: usize) -> RecordBatch {
     .unwrap()
 }
 
-fn encode(batch: &RecordBatch, compression: Option<Compression>) -> Bytes {
-    let options = IpcWriteOptions::default()
-        .try_with_compression(compression)
-        .unwrap();
-    let mut tracker = DictionaryTracker::new(false);
-    let (_, encoded) = IpcDataGenerator::default()
-        .encode(
-            batch,
-            &mut tracker,
-            &options,
-            &mut CompressionContext::default(),
-        )
-        .unwrap();
-    let mut out = Vec::new();
-    write_message(&mut out, encoded, &options).unwrap();
-    out.into()
-}
-
-fn schema_message(schema: &Schema) -> Vec<u8> {
-    let options = IpcWriteOptions::default();
-    let mut tracker = DictionaryTracker::new(false);
-    let encoded = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(
-        schema,
-        &mut tracker,
-        &options,
-    );
-    let mut out = Vec::new();
-    write_message(&mut out, encoded, &options).unwrap();
-    out
+fn encode(batch: &RecordBatch, compression: Compression) -> Bytes {
+    rows_message(batch, compression).unwrap()
 }
 
 #[test]
@@ -119,34 +87,75 @@ fn what_was_written_is_read() {
             let batch = sample(rows);
             let mut bytes = encode(&batch, compression).to_vec();
             bytes.extend(encode(&batch, compression));
-            let read = read_all(bytes.into(), &batch.schema(), &[], BYTES_MAX).unwrap();
+            let read = read_rows(bytes.into(), &batch.schema(), &[], BYTES_MAX).unwrap();
             assert_eq!(read, [batch.clone(), batch], "{rows} rows, {compression:?}");
         }
     }
     let schema = sample(1).schema();
-    let read = arrow_schema_message::read(&schema_message(&schema)).unwrap();
+    let read = read_schema(&schema_message(&schema).unwrap()).unwrap();
     assert_eq!(read, *schema);
 }
 
 #[test]
 fn bytes_that_promise_too_much_are_refused() {
     let batch = sample(1000);
-    let bytes = encode(&batch, Some(Compression::ZSTD));
-    let error = read_all(bytes.clone(), &batch.schema(), &[], 5_000).unwrap_err();
-    assert_eq!(error, RowsFault::TooLarge { bytes_max: 5_000 });
+    let bytes = encode(&batch, Compression::Zstd);
+    let error = read_rows(bytes.clone(), &batch.schema(), &[], 5_000).unwrap_err();
+    assert_eq!(error, Fault::TooLarge { bytes_max: 5_000 });
     let short = bytes.slice(..bytes.len() - 1);
-    assert!(read_all(short, &batch.schema(), &[], BYTES_MAX).is_err());
+    assert!(read_rows(short, &batch.schema(), &[], BYTES_MAX).is_err());
     let fewer = Arc::new(batch.schema().project(&[0, 1]).unwrap());
-    assert!(read_all(bytes.clone(), &fewer, &[], BYTES_MAX).is_err());
-    let error = read_all(bytes, &batch.schema(), &[0; 5], BYTES_MAX).unwrap_err();
-    assert_eq!(error, RowsFault::ChecksumCount { got: 5, columns: 9 });
+    assert!(read_rows(bytes.clone(), &fewer, &[], BYTES_MAX).is_err());
+    let error = read_rows(bytes, &batch.schema(), &[0; 5], BYTES_MAX).unwrap_err();
+    assert_eq!(error, Fault::ChecksumCount { got: 5, columns: 9 });
+}
+
+/// A few bytes that lead to the same table over and over are not followed.
+#[test]
+fn a_schema_that_unfolds_is_refused() {
+    use arrow_ipc::{FieldArgs, MessageArgs, MessageHeader, SchemaArgs, Struct_Args, Type};
+    let mut builder = flatbuffers::FlatBufferBuilder::new();
+    let name = builder.create_string("x");
+    let mut children =
+        builder.create_vector::<flatbuffers::ForwardsUOffset<arrow_ipc::Field<'_>>>(&[]);
+    for _ in 0..12 {
+        let kind = arrow_ipc::Struct_::create(&mut builder, &Struct_Args {}).as_union_value();
+        let args = FieldArgs {
+            name: Some(name),
+            type_type: Type::Struct_,
+            type_: Some(kind),
+            children: Some(children),
+            ..FieldArgs::default()
+        };
+        let field = arrow_ipc::Field::create(&mut builder, &args);
+        children = builder.create_vector(&[field; 8]);
+    }
+    let args = SchemaArgs {
+        fields: Some(children),
+        ..SchemaArgs::default()
+    };
+    let header = arrow_ipc::Schema::create(&mut builder, &args).as_union_value();
+    let args = MessageArgs {
+        version: MetadataVersion::V5,
+        header_type: MessageHeader::Schema,
+        header: Some(header),
+        ..MessageArgs::default()
+    };
+    let message = arrow_ipc::Message::create(&mut builder, &args);
+    builder.finish(message, None);
+    let flatbuffer = builder.finished_data();
+    let mut bytes = vec![0xff; 4];
+    bytes.extend(i32::try_from(flatbuffer.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(flatbuffer);
+    let error = read_schema(&bytes).unwrap_err();
+    assert!(matches!(error, Fault::Malformed(_)), "{error}");
 }
 
 #[test]
 fn changed_bytes_never_panic() {
     let batch = sample(40);
     let schema = batch.schema();
-    let described = schema_message(&schema);
+    let described = schema_message(&schema).unwrap().to_vec();
     let whole = COMPRESSIONS.map(|compression| encode(&batch, compression).to_vec());
     let mut rng = SmallRng::seed_from_u64(11);
     for round in 0..9_000 {
@@ -162,10 +171,10 @@ fn changed_bytes_never_panic() {
                 .get(rng.random_range(0..6usize))
                 .unwrap();
         }
-        let _ = read_all(bytes.into(), &schema, &[], BYTES_MAX);
+        let _ = read_rows(bytes.into(), &schema, &[], BYTES_MAX);
         let mut bytes = described.clone();
         let at = rng.random_range(0..bytes.len());
         bytes[at] = rng.random();
-        let _ = arrow_schema_message::read(&bytes);
+        let _ = read_schema(&bytes);
     }
 }

@@ -15,68 +15,29 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, RecordBatchOptions, make_array};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_data::ArrayData;
-use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, root_as_message};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use tidelog_records::{Codec, codec};
 
-const CONTINUATION: [u8; 4] = [0xff; 4];
+use crate::{Fault, malformed, unframe, verified};
+
 /// In front of a compressed buffer stands how long it is decompressed, −1 if it is as it was.
 const LENGTH_BYTES: usize = 8;
-
-/// What is wrong with rows that came over the wire.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowsFault {
-    /// A message that Arrow's format does not allow, or not with this schema.
-    #[error("malformed Arrow message: {0}")]
-    Message(String),
-    /// The bytes of a column are not those that were written.
-    #[error("column {column} does not match its checksum")]
-    Checksum { column: String },
-    /// There is not one checksum for each message and column.
-    #[error("{got} checksums for {columns} columns")]
-    ChecksumCount { got: usize, columns: usize },
-    /// More than [`Config::decoded_bytes_max`](crate::Config::decoded_bytes_max).
-    #[error("rows of more than {bytes_max} bytes")]
-    TooLarge { bytes_max: usize },
-    /// Offsets, counts or schema ids of the answer contradict each other.
-    #[error("{0}")]
-    Answer(&'static str),
-    /// A value does not fit the column it is read as.
-    #[error("rows do not fit the schema they are read with: {0}")]
-    Fit(String),
-    /// A record batch cannot be decoded here.
-    #[error("{0}")]
-    Records(String),
-}
-
-impl RowsFault {
-    pub(crate) fn fit(error: ArrowError) -> Self {
-        Self::Fit(error.to_string())
-    }
-}
-
-fn malformed(reason: impl ToString) -> RowsFault {
-    RowsFault::Message(reason.to_string())
-}
-
-/// Splits one framed message into its flatbuffer and what follows; `None` if it is cut short.
-pub(crate) fn unframe(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let rest = bytes.strip_prefix(&CONTINUATION)?;
-    let (length, rest) = rest.split_first_chunk()?;
-    rest.split_at_checked(usize::try_from(i32::from_le_bytes(*length)).ok()?)
-}
 
 /// Reads messages that lie one behind the other, each holding all columns of `schema`.
 ///
 /// `checksums` holds, per message, the crc32c of each column; none at all if there is nothing to
 /// compare with. `bytes_max` bounds what one message decompresses to.
-pub(crate) fn read_all(
+///
+/// # Errors
+/// [`Fault`]; nothing of the rows is answered then.
+pub fn read_rows(
     mut bytes: Bytes,
     schema: &SchemaRef,
     checksums: &[u32],
     bytes_max: usize,
-) -> Result<Vec<RecordBatch>, RowsFault> {
+) -> Result<Vec<RecordBatch>, Fault> {
     let columns = schema.fields().len();
     let mut due = checksums.chunks(columns.max(1));
     let mut batches = Vec::new();
@@ -86,7 +47,7 @@ pub(crate) fn read_all(
             None if checksums.is_empty() => None,
             _ => return Err(miscounted(checksums, columns)),
         };
-        let (batch, taken) = read_one(&bytes, schema, expected, bytes_max)?;
+        let (batch, taken) = read_first(&bytes, schema, expected, bytes_max)?;
         batches.push(batch);
         bytes = bytes.slice(taken..);
     }
@@ -96,42 +57,39 @@ pub(crate) fn read_all(
     }
 }
 
-fn miscounted(checksums: &[u32], columns: usize) -> RowsFault {
+fn miscounted(checksums: &[u32], columns: usize) -> Fault {
     let got = checksums.len();
-    RowsFault::ChecksumCount { got, columns }
+    Fault::ChecksumCount { got, columns }
 }
 
-/// The first message of `bytes` and how many of them it takes.
-fn read_one(
+/// The codec of the buffers of the first message of `bytes`.
+///
+/// # Errors
+/// [`Fault::Malformed`].
+pub fn codec_of(bytes: &[u8]) -> Result<Codec, Fault> {
+    let (metadata, _) = unframe(bytes).ok_or_else(|| malformed("cut short"))?;
+    let codec = codec_in(&record_batch(&verified(metadata)?)?)?;
+    Ok(codec.unwrap_or(Codec::None))
+}
+
+/// The first message of `bytes` and how many of them it takes; see [`read_rows`].
+///
+/// # Errors
+/// [`Fault`].
+pub fn read_first(
     bytes: &Bytes,
     schema: &SchemaRef,
     checksums: Option<&[u32]>,
     bytes_max: usize,
-) -> Result<(RecordBatch, usize), RowsFault> {
+) -> Result<(RecordBatch, usize), Fault> {
     let (metadata, rest) = unframe(bytes).ok_or_else(|| malformed("cut short"))?;
-    let message = root_as_message(metadata).map_err(malformed)?;
-    if message.version() != MetadataVersion::V5 {
-        return Err(malformed("metadata version is not 5"));
-    }
-    let batch = message
-        .header_as_record_batch()
-        .ok_or_else(|| malformed("not a record batch"))?;
+    let message = verified(metadata)?;
+    let batch = record_batch(&message)?;
     let body_len = usize::try_from(message.bodyLength()).unwrap_or(usize::MAX);
     let start = bytes.len() - rest.len();
     let body = match body_len <= rest.len() {
         true => bytes.slice(start..start + body_len),
         false => return Err(malformed("the body is cut short")),
-    };
-    let codec = match batch.compression() {
-        None => None,
-        Some(by) if by.method() != BodyCompressionMethod::BUFFER => {
-            return Err(malformed("unknown method of compression"));
-        }
-        Some(by) => match by.codec() {
-            CompressionType::LZ4_FRAME => Some(Codec::Lz4),
-            CompressionType::ZSTD => Some(Codec::Zstd),
-            _ => return Err(malformed("unknown codec")),
-        },
     };
     let nodes = batch.nodes().into_iter().flatten();
     let buffers = batch.buffers().into_iter().flatten();
@@ -141,7 +99,7 @@ fn read_one(
             .collect(),
         buffers: in_order(buffers.map(|it| (it.offset(), it.length())), body_len)?,
         bytes: body,
-        codec,
+        codec: codec_in(&batch)?,
         node: 0,
         buffer: 0,
         bytes_left: bytes_max,
@@ -156,11 +114,34 @@ fn read_one(
     Ok((batch, start + body_len))
 }
 
+fn record_batch<'a>(message: &arrow_ipc::Message<'a>) -> Result<arrow_ipc::RecordBatch<'a>, Fault> {
+    if message.version() != MetadataVersion::V5 {
+        return Err(malformed("metadata version is not 5"));
+    }
+    message
+        .header_as_record_batch()
+        .ok_or_else(|| malformed("not a record batch"))
+}
+
+fn codec_in(batch: &arrow_ipc::RecordBatch<'_>) -> Result<Option<Codec>, Fault> {
+    Ok(match batch.compression() {
+        None => None,
+        Some(by) if by.method() != BodyCompressionMethod::BUFFER => {
+            return Err(malformed("unknown method of compression"));
+        }
+        Some(by) => match by.codec() {
+            CompressionType::LZ4_FRAME => Some(Codec::Lz4),
+            CompressionType::ZSTD => Some(Codec::Zstd),
+            _ => return Err(malformed("unknown codec")),
+        },
+    })
+}
+
 /// The buffers' places, if they ascend without overlapping and end inside the body.
 fn in_order(
     buffers: impl Iterator<Item = (i64, i64)>,
     body_len: usize,
-) -> Result<Vec<Range<usize>>, RowsFault> {
+) -> Result<Vec<Range<usize>>, Fault> {
     let mut end = 0;
     buffers
         .map(|(offset, length)| {
@@ -172,7 +153,7 @@ fn in_order(
         .collect()
 }
 
-fn count(length: i64) -> Result<usize, RowsFault> {
+fn count(length: i64) -> Result<usize, Fault> {
     i32::try_from(length)
         .ok()
         .and_then(|length| usize::try_from(length).ok())
@@ -199,7 +180,7 @@ impl Body {
         schema: &Schema,
         rows: usize,
         checksums: Option<&[u32]>,
-    ) -> Result<Vec<ArrayData>, RowsFault> {
+    ) -> Result<Vec<ArrayData>, Fault> {
         let mut columns = Vec::with_capacity(schema.fields().len());
         for (index, field) in schema.fields().iter().enumerate() {
             let first = self.buffer;
@@ -208,7 +189,7 @@ impl Body {
                 && crc32c::crc32c(self.column_bytes(first..first + buffers)?) != sums[index]
             {
                 let column = field.name().clone();
-                return Err(RowsFault::Checksum { column });
+                return Err(Fault::Checksum { column });
             }
             let column = self.array(field)?;
             if column.len() != rows {
@@ -223,7 +204,7 @@ impl Body {
     }
 
     /// The bytes of a column, padding included: up to where the next one starts.
-    fn column_bytes(&self, buffers: Range<usize>) -> Result<&[u8], RowsFault> {
+    fn column_bytes(&self, buffers: Range<usize>) -> Result<&[u8], Fault> {
         let start = |buffer: usize| self.buffers.get(buffer).map(|place| place.start);
         let from = start(buffers.start).unwrap_or(self.bytes.len());
         let to = start(buffers.end).unwrap_or(self.bytes.len());
@@ -232,7 +213,7 @@ impl Body {
             .ok_or_else(|| malformed("buffers missing"))
     }
 
-    fn array(&mut self, field: &Field) -> Result<ArrayData, RowsFault> {
+    fn array(&mut self, field: &Field) -> Result<ArrayData, Fault> {
         let data_type = field.data_type();
         let (length, null_count) = *self
             .lengths
@@ -264,7 +245,7 @@ impl Body {
         builder.build().map_err(malformed)
     }
 
-    fn take_buffer(&mut self) -> Result<Buffer, RowsFault> {
+    fn take_buffer(&mut self) -> Result<Buffer, Fault> {
         let place = self
             .buffers
             .get(self.buffer)
@@ -277,7 +258,7 @@ impl Body {
         }
     }
 
-    fn decompress(&mut self, codec: Codec, bytes: &Bytes) -> Result<Buffer, RowsFault> {
+    fn decompress(&mut self, codec: Codec, bytes: &Bytes) -> Result<Buffer, Fault> {
         let length = bytes
             .first_chunk()
             .ok_or_else(|| malformed("a compressed buffer without its length"))?;
@@ -291,7 +272,7 @@ impl Body {
         self.bytes_left = self
             .bytes_left
             .checked_sub(length)
-            .ok_or(RowsFault::TooLarge { bytes_max })?;
+            .ok_or(Fault::TooLarge { bytes_max })?;
         let bytes = codec::decompress(codec, &compressed, length).map_err(malformed)?;
         match bytes.len() == length {
             true => Ok(Buffer::from_vec(bytes.into_owned())),
