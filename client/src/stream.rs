@@ -162,15 +162,24 @@ impl RowStream {
     /// # Errors
     /// Whatever a partition fails with, once for each failure; calling again tries on.
     pub async fn next(&mut self) -> Result<Option<Rows>> {
+        Ok(match self.ready().await? {
+            true => self.pop(),
+            false => None,
+        })
+    }
+
+    /// Waits until [`pop`](Self::pop) has rows; false when there will be no more. For callers whose
+    /// own wait may be given up after this one has ended.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn ready(&mut self) -> Result<bool> {
         loop {
-            if let Some(rows) = self.queue.pop_front() {
-                if let Some(cursor) = self.cursors.get_mut(&rows.partition) {
-                    cursor.position = rows.next_offset;
-                }
-                return Ok(Some(rows));
+            if !self.queue.is_empty() {
+                return Ok(true);
             }
             if self.cursors.values().all(Cursor::is_done) {
-                return Ok(None);
+                return Ok(false);
             }
             self.find_leaders().await?;
             self.ask();
@@ -185,6 +194,15 @@ impl RowStream {
                 None => {}
             }
         }
+    }
+
+    /// The next rows, if they have come already.
+    pub fn pop(&mut self) -> Option<Rows> {
+        let rows = self.queue.pop_front()?;
+        if let Some(cursor) = self.cursors.get_mut(&rows.partition) {
+            cursor.position = rows.next_offset;
+        }
+        Some(rows)
     }
 
     /// The same as a [`Stream`], which ends after an error.

@@ -9,6 +9,7 @@ use tidelog_protocol_ext::ext::union_read_offsets::{
 use uuid::Uuid;
 
 use crate::api::Ours;
+use crate::config::Retry;
 use crate::error::{BrokerError, Result, said};
 use crate::scan::{Scan, Start};
 use crate::table::Table;
@@ -77,11 +78,19 @@ impl Table {
             lease_id,
             lease_ms: i32::try_from(lasts.as_millis()).unwrap_or(i32::MAX),
         });
+        let mut retry = Retry::new();
+        loop {
+            match self.cut_once(&request).await {
+                Ok(plan) => return Ok(plan),
+                Err(error) => retry.wait(self.client().config(), error).await?,
+            }
+        }
+    }
+
+    async fn cut_once(&self, request: &Ours<UnionReadOffsetsRequest>) -> Result<UnionPlan> {
         let address = self.any_leader().await?;
-        let answer = self
-            .client()
-            .call(&address, &request, Duration::ZERO)
-            .await?;
+        let link = self.client().link(&address);
+        let answer = link.call(request, Duration::ZERO).await?;
         BrokerError::check("UnionReadOffsets", answer.error_code, || {
             let subject = format!("table {}", self.name());
             said(&subject, answer.error_message.as_deref())

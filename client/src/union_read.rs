@@ -178,9 +178,20 @@ impl UnionStream {
     /// # Errors
     /// [`Error::Lake`], which ends the read, and those of [`RowStream::next`].
     pub async fn next(&mut self) -> Result<Option<Rows>> {
+        Ok(match self.ready().await? {
+            true => self.pop(),
+            false => None,
+        })
+    }
+
+    /// Waits until [`pop`](Self::pop) has rows; false when all were read.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn ready(&mut self) -> Result<bool> {
         loop {
-            if let Some(rows) = self.queue.pop_front() {
-                return Ok(Some(rows));
+            if !self.queue.is_empty() {
+                return Ok(true);
             }
             let Some(lake) = &mut self.lake else { break };
             match lake.next().await? {
@@ -188,13 +199,18 @@ impl UnionStream {
                 None => self.lake = None,
             }
         }
-        if let Some(rows) = self.log.next().await? {
-            return Ok(Some(rows));
+        if self.log.ready().await? {
+            return Ok(true);
         }
         if let Some(lease) = self.lease.take() {
             lease.release().await;
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// The next rows, if they have come already.
+    pub fn pop(&mut self) -> Option<Rows> {
+        self.queue.pop_front().or_else(|| self.log.pop())
     }
 
     /// The same as a [`Stream`], which ends after an error.

@@ -10,7 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use fake::rows::{StoredRun, order_schema, orders, project, record_batch_message};
-use fake::{Fake, Log, World};
+use fake::{Fake, Log, Trick, World};
 use tidelog_client::{Client, Cut, ErrorCode, KeyRow, Table};
 use tidelog_protocol_ext::ext::lookup::{LookupResponse, LookupResult, Reflected};
 use tidelog_protocol_ext::ext::union_read_offsets::{self, UnionReadOffsetsResponse};
@@ -113,11 +113,13 @@ async fn the_tail_of_a_cut_is_what_the_lake_lacks() {
         partitions: vec![cut],
         ..UnionReadOffsetsResponse::default()
     };
-    let (_fake, table) = open(World {
+    let (fake, table) = open(World {
         cut: Some(answer),
         ..World::default()
     })
     .await;
+    // The broker has not looked at the lake yet.
+    fake.trick(16_003, Trick::Code(ErrorCode::CoordinatorLoadInProgress));
     let plan = table
         .union_plan(Some(Duration::from_secs(60)))
         .await

@@ -80,6 +80,32 @@ async fn lost_connections_lose_and_repeat_no_row() {
 }
 
 #[tokio::test]
+async fn a_wait_given_up_loses_no_row() {
+    let fake = Fake::start(world()).await;
+    let table = open(&fake, config()).await;
+    let scan = table.scan().columns(["_offset"]).until_end();
+    let mut stream = scan.max_wait(Duration::ZERO).open().await.unwrap();
+    let mut next = 0;
+    loop {
+        for _ in 0..3 {
+            // Given up before or after it ended: what came stays to be taken, and does not count.
+            let _ = tokio::time::timeout(Duration::from_micros(50), stream.ready()).await;
+            assert_eq!(stream.positions(), BTreeMap::from([(0, next)]));
+        }
+        let Some(rows) = stream.pop() else {
+            match stream.ready().await.unwrap() {
+                true => continue,
+                false => break,
+            }
+        };
+        assert_eq!(rows.first_offset, next);
+        next = rows.next_offset;
+    }
+    assert_eq!(next, RUNS * 10);
+    assert!(stream.pop().is_none());
+}
+
+#[tokio::test]
 async fn a_leader_that_moved_is_followed() {
     let (first, second) = (Fake::start(world()).await, Fake::start(world()).await);
     let table = open(&first, config()).await;
