@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use support::TestBroker;
 use support::data::{batch, values};
 use support::table::{columnar, decode};
+use support::{PATIENCE, TestBroker};
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 
 fn rows(runs: &[Run]) -> i32 {
@@ -108,4 +110,45 @@ async fn records_that_are_no_rows_are_answered_for_and_kept() {
     let metrics = broker.running().broker.metrics();
     assert_eq!(metrics.records_undecodable.get(), 4);
     assert_eq!(broker.running().broker.rows().lag(0).records, 0);
+}
+
+#[tokio::test]
+async fn rows_that_wait_before_a_bad_record_hold_no_reader_up() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let set = [
+        ("tidelog.table.mode", "inline"),
+        (
+            "tidelog.table.schema",
+            r#"{"fields":[{"name":"id","type":"long"}]}"#,
+        ),
+        ("tidelog.table.invalid.records", "suspend"),
+    ];
+    let topic = client.make_topic("orders", 1, &set).await;
+    let mixed = [r#"{"id":0}"#, "[]", r#"{"id":2}"#, "5", r#"{"id":4}"#];
+    client.produce("orders", 0, batch(&mixed)).await;
+    let runs = client
+        .rows_up_to(columnar(topic, 0, Some(&["id"])), 5)
+        .await;
+    assert_eq!(rows(&runs), 3);
+    // They end before the record at offset 1, until it need not be one of them.
+    let lag = || broker.running().broker.rows().lag(0).records;
+    let started = Instant::now();
+    while lag() != 4 {
+        assert!(started.elapsed() < PATIENCE, "{}", lag());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let metrics = broker.running().broker.metrics();
+    assert_eq!(metrics.records_undecodable.get(), 0);
+    let invalid = "tidelog.table.invalid.records";
+    client.set_config("orders", invalid, "drop").await;
+    while lag() != 0 {
+        assert!(started.elapsed() < PATIENCE, "{}", lag());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(metrics.records_undecodable.get(), 2);
+    let again = client
+        .rows_up_to(columnar(topic, 0, Some(&["id"])), 5)
+        .await;
+    assert_eq!(rows(&again), 3);
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -13,8 +13,10 @@ use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use support::data::{batch, values};
 use support::group::text;
 use support::lake::{ORDERS, chain, get, rows, status, tier, wait_for};
-use support::{Client, TestBroker};
-use tidelog_protocol_ext::ext::tier_status::{ACTION_STATUS, ACTION_TIER_NOW};
+use support::{Client, PATIENCE, TestBroker};
+use tidelog_protocol_ext::ext::tier_status::{
+    ACTION_RETRY_DEAD_LETTERS, ACTION_STATUS, ACTION_TIER_NOW,
+};
 use tidelog_records::BatchBuilder;
 use tidelog_registry::{Format, Registration};
 use uuid::Uuid;
@@ -357,6 +359,70 @@ async fn another_products_names_make_such_a_topic() {
             "{message}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_whose_schema_comes_later_becomes_a_row() {
+    let broker = TestBroker::start(&[]).await;
+    let schema = |more: &str| {
+        let field = r#"{"name":"f","type":"string"}"#;
+        format!(r#"{{"type":"record","name":"R","fields":[{field}{more}]}}"#)
+    };
+    assert_eq!(register(&broker, "events-value", &schema("")).await, 1);
+    let mut client = broker.client().await;
+    let set = [
+        ("tidelog.table.mode", "value_schema_id_prefix"),
+        ("tidelog.lake.enable", "true"),
+        ("tidelog.lake.target.lag.ms", "1000"),
+    ];
+    let topic = client.make_topic("events", 2, &set).await;
+    // The second one ends with a null of a field that only schema 2 has.
+    let (known, unknown) = ("\0\0\0\0\u{1}\u{2}a", "\0\0\0\0\u{2}\u{2}b\0");
+    for partition in 0..2 {
+        client
+            .produce("events", partition, batch(&[known, unknown, "bare", known]))
+            .await;
+        tier(&broker, topic).await;
+    }
+    assert_eq!(rows(&broker, "events__dlq", "value").await.len(), 4);
+    let ask = async |broker: &TestBroker| {
+        status(broker, topic, ACTION_RETRY_DEAD_LETTERS).await;
+        let metrics = broker.running().broker.metrics();
+        metrics.lake_dead_letters_retried.get()
+    };
+    assert_eq!(ask(&broker).await, 0);
+
+    let newer = schema(r#",{"name":"g","type":["null","int"],"default":null}"#);
+    assert_eq!(register(&broker, "events-value", &newer).await, 2);
+    let started = Instant::now();
+    while ask(&broker).await < 2 {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let text = |texts: [&str; 3]| texts.map(str::to_owned);
+    let expected: Rows = (0..2)
+        .flat_map(|p| {
+            [0, 1, 3]
+                .map(|offset| (p, offset))
+                .into_iter()
+                .zip(text(["a", "b", "a"]))
+        })
+        .collect();
+    let dead: Rows = (0..2).map(|p| ((p, 2), "bare".to_owned())).collect();
+    let broker = broker.kill().await;
+    // Nothing is left to move; and nothing comes twice.
+    tier(&broker, topic).await;
+    assert_eq!(ask(&broker).await, 0);
+    assert_eq!(rows(&broker, "events", "f").await, expected);
+    assert_eq!(rows(&broker, "events__dlq", "value").await, dead);
+    client = broker.client().await;
+    client
+        .produce("events", 0, batch(&[known, unknown, "bare"]))
+        .await;
+    tier(&broker, topic).await;
+    assert_eq!(rows(&broker, "events", "f").await.len(), 8);
+    assert_eq!(rows(&broker, "events__dlq", "value").await.len(), 3);
+    chain(&broker, "events__dlq").await;
 }
 
 /// Waits until a topic is in no lake.

@@ -1,7 +1,5 @@
 //! Topics that are Iceberg tables too: rows come once, whatever happens to the broker.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::collections::BTreeMap;

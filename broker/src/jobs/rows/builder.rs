@@ -270,8 +270,10 @@ impl Builder {
         self.is_pressed = blocks.iter().any(|live| live.charge.is_none());
         self.set_holding(true);
         self.live.push(blocks, end);
-        // Whatever is behind now came after the look at the marks.
-        self.live.set_behind(Some(started_ms));
+        if built.suspended.is_none() {
+            // Whatever is behind now came after the look at the marks.
+            self.live.set_behind(Some(started_ms));
+        }
         match (built.wanted, built.suspended) {
             (Some(wanted), _) => Ok(self.teach(&partition, end, wanted).await?),
             (None, Some(reason)) => Err(StepError::Suspended {
