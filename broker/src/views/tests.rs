@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tidelog_coordinator::cluster::settings::{BrokerSettings, Layers, TopicSettings, ViewSettings};
+use tidelog_coordinator::cluster::settings::{
+    BrokerSettings, Layers, TopicSettings, ViewFormat, ViewSettings,
+};
 use tidelog_records::{BatchBuilder, BatchHeader, Codec, Records};
 use tidelog_typed::OffsetRange;
 
@@ -41,6 +43,7 @@ fn settings(columns: &[&str], filter: &str) -> ViewSettings {
         of: "source".into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         filter: filter.to_owned(),
+        format: ViewFormat::Json,
     }
 }
 

@@ -113,7 +113,7 @@ impl Builder {
         while !stop.is_stopping() && self.live.partition.standing() != Standing::Deleted {
             let now = Instant::now();
             let wake_at = match self.backlog() {
-                0 => self.file_due(),
+                0 => self.file_due(now),
                 records if records >= PACE_RECORDS_MAX && !self.is_idle => Some(now),
                 _ => Some(not_before),
             };
@@ -199,7 +199,8 @@ impl Builder {
 
     async fn step(&mut self) -> Result<(), StepError> {
         // Before more is built: blocks must not pile up where files cannot be written.
-        if self.file_due().is_some_and(|due| due <= Instant::now()) {
+        let now = Instant::now();
+        if self.file_due(now).is_some_and(|due| due <= now) {
             self.write_file().await?;
         }
         if self.backlog() > 0 {
@@ -216,9 +217,9 @@ impl Builder {
     }
 
     /// When the blocks in memory are to become a file.
-    fn file_due(&self) -> Option<Instant> {
+    fn file_due(&self, now: Instant) -> Option<Instant> {
         if self.is_file_wanted() {
-            return Some(Instant::now());
+            return Some(now);
         }
         let (bytes, since) = self.live.held();
         let since = since?;
