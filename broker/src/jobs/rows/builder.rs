@@ -3,14 +3,17 @@
 //! ```text
 //! log (tail or segments) ─▶ blocks in memory, readable at once ─▶ rows file ─▶ manifest
 //! ```
-//! - The rows of a keyed topic are the changes of its table, not its records ([`changes`](super::changes)).
+//! - The rows of a keyed topic are the changes of its table, not its records ([`changes`](super::changes)); its
+//!   index waits for their files.
 //! - It follows the stable end from where the manifest's rows end, so start, backfill and catching
-//!   up are the same work. Nothing waits for it.
+//!   up are the same work. No writer waits for it.
 //! - A trickle of records is gathered for [`PACE`] before it is decoded, and small blocks are
 //!   merged, because columns pay from about a thousand rows on.
 //! - A record that is no row is counted; its offset is answered for without a row.
 //! - What fails is tried again; rows are behind meanwhile, which the lag shows, and readers decode
 //!   for themselves. Only what the manifest does not take is left to the next start.
+
+mod keyed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +30,10 @@ use uuid::Uuid;
 
 use super::binder::BindError;
 use super::build::{self, BuildError, Built};
-use super::changes;
 use super::format::{BadFormat, Format, Formats};
 use super::live::{Alike, LiveBlock, LiveRows};
 use crate::broker::Broker;
-use crate::owners::keyed::{NotReady, Table};
+use crate::owners::keyed::NotReady;
 use crate::waiter::Waiter;
 
 /// Time between two steps while there is little to do.
@@ -163,22 +165,6 @@ impl Builder {
         }
     }
 
-    /// Whose changes are the rows; `None` where those are the records.
-    fn table(&self) -> Option<Arc<Table>> {
-        let id = self.live.partition.id;
-        let topic = Uuid::from_bytes(id.topic.0);
-        self.broker.keyed().table(topic, id.index)
-    }
-
-    /// Writers do not wait for rows that are not built now.
-    fn hold_up_nobody(&self) {
-        if let Some(table) = self.table()
-            && (self.broker.keyed().is_full() || !table.has_room())
-        {
-            table.give_up_rows();
-        }
-    }
-
     /// Records that are no rows yet.
     fn backlog(&self) -> i64 {
         if self.live.partition.standing() != Standing::Open {
@@ -208,12 +194,6 @@ impl Builder {
             self.merge_small().await?;
         }
         Ok(())
-    }
-
-    /// Whether somebody waits for a file, and there is something to say in it.
-    fn is_file_wanted(&self) -> bool {
-        let is_wanted = self.table().is_some_and(|table| table.are_rows_wanted());
-        is_wanted && self.live.end() > self.live.partition.rows_to()
     }
 
     /// When the blocks in memory are to become a file.
@@ -298,29 +278,6 @@ impl Builder {
         built.await?.ok_or(StepError::Hole(first))
     }
 
-    /// `None` while the table is not open, or has no room to go on.
-    async fn build_changes(
-        &self,
-        format: &Arc<Format>,
-        base: Offset,
-    ) -> Result<Option<Built>, StepError> {
-        let Some(table) = self.table() else {
-            return Ok(None);
-        };
-        let _permit = self.broker.rows().permit().await;
-        let (index, format) = (self.live.partition.id.index, Arc::clone(format));
-        let built = run_blocking(move || -> Result<Built, StepError> {
-            let part = table.changelog(base, STEP_BYTES as usize)?;
-            let merging = table.merging().map(Arc::as_ref);
-            Ok(changes::build(&format, merging, index, base, &part)?)
-        });
-        match built.await {
-            Ok(built) => Ok(Some(built).filter(|built| built.end > base || built.wanted.is_some())),
-            Err(StepError::Table(NotReady::Loading)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Has the columns found out, which nobody knows yet.
     async fn found(&self, partition: &Partition, first: Offset) -> Result<(), BindError> {
         let binder = self.broker.rows().binder();
@@ -387,8 +344,7 @@ impl Builder {
             return Ok(());
         };
         if let Some(table) = self.table() {
-            // Before the end is looked at: who asks from now on may mean more.
-            table.take_rows_wanted();
+            table.begin_rows();
         }
         let from = self.live.partition.rows_to();
         let partition = Arc::clone(&self.live.partition);
