@@ -24,6 +24,7 @@ use tidelog_predicate::parse;
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 use tidelog_protocol_ext::ext::lookup::{LookupKey, LookupRequest, MinOffset};
 use tidelog_records::BatchBuilder;
+use tidelog_registry::{Format, Registration};
 use uuid::Uuid;
 
 const SCHEMA: &str = r#"{"fields":[{"name":"n","type":"long"},{"name":"s","type":"string"}]}"#;
@@ -495,4 +496,54 @@ async fn all_changes(mut rows: tidelog_client::RowStream) -> Vec<Change> {
         all.extend(changes(&[rows.batch]));
     }
     all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_do_not_wait_for_columns_that_nobody_knows() {
+    let small = [
+        "tidelog.memory.budget.bytes=16777216",
+        "socket.request.max.bytes=4194304",
+    ];
+    let broker = TestBroker::start(&small).await;
+    let mut client = broker.client().await;
+    let set = [
+        ("tidelog.table.mode", "value_schema_latest"),
+        ("tidelog.table.key", "record_key"),
+    ];
+    let topic = client.make_topic("t", 1, &set).await;
+    let filler = "x".repeat(500);
+    let value = |n: usize| format!(r#"{{"n":{n},"s":"{filler}"}}"#);
+    // More than may wait in memory.
+    for round in 0..40 {
+        let some: Vec<_> = (0..200)
+            .map(|at| put(KEYS[at % 5], &value(round * 200 + at)))
+            .collect();
+        client.put("t", &some).await;
+    }
+    let end = client.stable_end(topic).await;
+    assert_eq!(client.describe_table(topic).await.partitions[0].rows_to, 0);
+    let text = r#"{"type":"object","properties":{"n":{"type":"integer"},"s":{"type":"string"}}}"#;
+    let registration = Registration {
+        text: text.to_owned(),
+        format: Format::Json,
+        references: Vec::new(),
+        metadata: None,
+        rule_set: None,
+        id: None,
+        version: None,
+        normalize: false,
+    };
+    let registry = broker.running().broker.registry().service();
+    let registered = registry.register("t-value".to_owned(), registration).await;
+    registered.unwrap();
+    let started = Instant::now();
+    while client.describe_table(topic).await.schemas.is_empty() {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let all = client.changes(topic, 0, end).await;
+    let mut made = BTreeMap::new();
+    apply(&mut made, &all, true);
+    assert_eq!(all.len(), 2 * 8_000 - 5);
+    assert_eq!(client.looked_up(topic, end).await, made);
 }

@@ -11,6 +11,7 @@
 //!
 //! Blocks: it reads files.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use tidelog_keyed::changelog::ChangeKind;
 use tidelog_predicate::WrongRows;
 use tidelog_storage::ids::Offset;
-use tidelog_storage::rows::Projection;
+use tidelog_storage::rows::{EncodedBlock, Projection, RowsBlock, RowsReader};
 use tidelog_storage::{Partition, ReadError};
 use tidelog_typed::{JsonRows, NotFinite, OffsetRange, system};
 
@@ -68,77 +69,23 @@ impl Changes {
         let mut frames = Frames::of(batches, range, room);
         let mut picked = Picked::default();
         let first = frames.first();
-        let end = self.each_block(source, live, first, range.end, |lens, rows, end| {
-            let past = range.end.min(end);
-            self.pick(lens, rows, source.id.index, first..past, &mut picked)?;
-            frames.fill(&mut picked, past)
-        })?;
-        match end {
-            Some(end) if frames.fill(&mut picked, end)? => Ok(frames.finish(end)),
-            _ => Ok(frames.into_done()),
-        }
-    }
-
-    /// Shows `take` the blocks of rows from `first` on, until it wants no more; answers up to where that
-    /// was, unless it was `take` that ended it. A newer schema ends it, too: the next look knows it.
-    fn each_block(
-        &self,
-        source: &Partition,
-        live: Option<&LiveRows>,
-        first: Offset,
-        end: Offset,
-        mut take: impl FnMut(&Lens, &RecordBatch, Offset) -> Result<bool, RefitError>,
-    ) -> Result<Option<Offset>, RefitError> {
-        let mut at = first;
-        // In this order; see `LiveRows`.
-        let memory = live.map(|live| live.view(first));
-        while at < end {
-            let view = source.rows_from(at);
-            if view.files.is_empty() {
-                break;
-            }
-            for file in &view.files {
-                let Some(lens) = self.lens(file.meta().schema_id) else {
-                    return Ok(Some(at));
-                };
-                let all = Projection::all(&lens.format().shape);
-                for block in file
-                    .blocks_from(at)
-                    .iter()
-                    .take_while(|block| block.base_offset < end)
-                {
-                    let rows = file.read(block, &all).map_err(ReadError::Segment)?;
-                    if !take(lens, &rows, block.end_offset)? {
-                        return Ok(None);
-                    }
-                }
-                at = at.max(file.meta().end_offset);
-                if at >= end {
-                    return Ok(Some(end));
-                }
-            }
-        }
-        let Some(view) = memory else {
-            return Ok(Some(at.min(end)));
-        };
-        for (block, format) in view.blocks.iter().zip(&view.formats) {
-            let layout = block.layout();
-            if layout.end_offset() <= at {
-                continue;
-            }
-            if layout.base_offset() >= end {
-                break;
-            }
-            let Some(lens) = self.lens(format.schema_id) else {
-                return Ok(Some(at));
+        let (blocks, built_to) = kept(source, live, first..range.end);
+        for block in &blocks {
+            // A newer schema: the next look knows it.
+            let Some(lens) = self.lens(block.schema_id()) else {
+                return Ok(frames.finish(block.base_offset()));
             };
-            let rows = block.decode(&Projection::all(&format.shape))?;
-            if !take(lens, &rows, layout.end_offset())? {
-                return Ok(None);
+            let rows = block.rows(lens)?;
+            let end = range.end.min(block.end_offset());
+            self.pick(lens, &rows, source.id.index, first..end, &mut picked)?;
+            if !frames.fill(&mut picked, end)? {
+                return Ok(frames.into_done());
             }
-            at = layout.end_offset();
         }
-        Ok(Some(at.max(view.end).min(end)))
+        Ok(match frames.fill(&mut picked, built_to)? {
+            true => frames.finish(built_to),
+            false => frames.into_done(),
+        })
     }
 
     fn lens(&self, schema_id: i32) -> Option<&Lens> {
@@ -153,7 +100,7 @@ impl Changes {
         lens: &Lens,
         rows: &RecordBatch,
         partition: i32,
-        range: std::ops::Range<Offset>,
+        range: Range<Offset>,
         picked: &mut Picked,
     ) -> Result<(), RefitError> {
         let matches = lens.matches(rows)?;
@@ -202,6 +149,72 @@ impl Changes {
             r#","source":{{"connector":"tidelog","table":{name},"partition":{partition},"offset":{offset},"ts_ms":{time}}},"op":"{op}","ts_ms":{time}}}"#
         );
         out.extend_from_slice(rest.as_bytes());
+    }
+}
+
+/// A block of rows, not read yet.
+enum Kept {
+    File(RowsReader, RowsBlock),
+    Memory(EncodedBlock, i32),
+}
+
+/// The blocks of rows of `range`, and up to where they answer for it.
+fn kept(source: &Partition, live: Option<&LiveRows>, range: Range<Offset>) -> (Vec<Kept>, Offset) {
+    // In this order; see `LiveRows`.
+    let memory = live.map(|live| live.view(range.start));
+    let (mut blocks, mut at) = (Vec::new(), range.start);
+    while at < range.end {
+        let view = source.rows_from(at);
+        if view.files.is_empty() {
+            break;
+        }
+        for file in &view.files {
+            let of_file = file.blocks_from(at).iter();
+            let of_file = of_file.take_while(|block| block.base_offset < range.end);
+            blocks.extend(of_file.map(|block| Kept::File(file.clone(), block.clone())));
+            at = at.max(file.meta().end_offset);
+        }
+    }
+    if let Some(view) = memory {
+        let in_memory = view.blocks.iter().zip(&view.formats);
+        let in_memory = in_memory.filter(|(block, _)| {
+            let layout = block.layout();
+            layout.end_offset() > at && layout.base_offset() < range.end
+        });
+        blocks.extend(in_memory.map(|(block, of)| Kept::Memory(block.clone(), of.schema_id)));
+        at = at.max(view.end);
+    }
+    (blocks, at.min(range.end))
+}
+
+impl Kept {
+    fn schema_id(&self) -> i32 {
+        match self {
+            Self::File(file, _) => file.meta().schema_id,
+            Self::Memory(_, schema_id) => *schema_id,
+        }
+    }
+
+    fn base_offset(&self) -> Offset {
+        match self {
+            Self::File(_, block) => block.base_offset,
+            Self::Memory(block, _) => block.layout().base_offset(),
+        }
+    }
+
+    fn end_offset(&self) -> Offset {
+        match self {
+            Self::File(_, block) => block.end_offset,
+            Self::Memory(block, _) => block.layout().end_offset(),
+        }
+    }
+
+    fn rows(&self, lens: &Lens) -> Result<RecordBatch, RefitError> {
+        let all = Projection::all(&lens.format().shape);
+        Ok(match self {
+            Self::File(file, block) => file.read(block, &all).map_err(ReadError::Segment)?,
+            Self::Memory(block, _) => block.decode(&all)?,
+        })
     }
 }
 

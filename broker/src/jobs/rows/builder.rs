@@ -3,15 +3,18 @@
 //! ```text
 //! log (tail or segments) ─▶ blocks in memory, readable at once ─▶ rows file ─▶ manifest
 //! ```
-//! - The rows of a keyed topic are the changes of its table, not its records ([`changes`](super::changes)).
+//! - The rows of a keyed topic are the changes of its table, not its records ([`changes`](super::changes)); its
+//!   index waits for their files.
 //! - It follows the stable end from where the manifest's rows end, so start, backfill and catching
-//!   up are the same work. Nothing waits for it.
+//!   up are the same work. No writer waits for it.
 //! - A trickle of records is gathered for [`PACE`] before it is decoded, and small blocks are
 //!   merged, because columns pay from about a thousand rows on.
 //! - A record that is no row is counted; its offset is answered for without a row. Where the topic's
 //!   settings say suspend, it is waited before such a record.
 //! - What fails is tried again; rows are behind meanwhile, which the lag shows, and readers decode
 //!   for themselves. Only what the manifest does not take is left to the next start.
+
+mod keyed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +32,10 @@ use uuid::Uuid;
 
 use super::binder::BindError;
 use super::build::{self, BuildError, Built};
-use super::changes;
 use super::format::{BadFormat, Format, Formats};
 use super::live::{Alike, LiveBlock, LiveRows};
 use crate::broker::Broker;
-use crate::owners::keyed::{NotReady, Table};
+use crate::owners::keyed::NotReady;
 use crate::waiter::Waiter;
 
 /// Time between two steps while there is little to do.
@@ -120,7 +122,7 @@ impl Builder {
         while !stop.is_stopping() && self.live.partition.standing() != Standing::Deleted {
             let now = Instant::now();
             let wake_at = match self.backlog() {
-                0 => self.file_due(),
+                0 => self.file_due(now),
                 records if records >= PACE_RECORDS_MAX && !self.is_idle => Some(now),
                 _ => Some(not_before),
             };
@@ -170,22 +172,6 @@ impl Builder {
         }
     }
 
-    /// Whose changes are the rows; `None` where those are the records.
-    fn table(&self) -> Option<Arc<Table>> {
-        let id = self.live.partition.id;
-        let topic = Uuid::from_bytes(id.topic.0);
-        self.broker.keyed().table(topic, id.index)
-    }
-
-    /// Writers do not wait for rows that are not built now.
-    fn hold_up_nobody(&self) {
-        if let Some(table) = self.table()
-            && (self.broker.keyed().is_full() || !table.has_room())
-        {
-            table.give_up_rows();
-        }
-    }
-
     /// Records that are no rows yet.
     fn backlog(&self) -> i64 {
         if self.live.partition.standing() != Standing::Open {
@@ -206,7 +192,8 @@ impl Builder {
 
     async fn step(&mut self) -> Result<(), StepError> {
         // Before more is built: blocks must not pile up where files cannot be written.
-        if self.file_due().is_some_and(|due| due <= Instant::now()) {
+        let now = Instant::now();
+        if self.file_due(now).is_some_and(|due| due <= now) {
             self.write_file().await?;
         }
         if self.backlog() > 0 {
@@ -216,16 +203,10 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether somebody waits for a file, and there is something to say in it.
-    fn is_file_wanted(&self) -> bool {
-        let is_wanted = self.table().is_some_and(|table| table.are_rows_wanted());
-        is_wanted && self.live.end() > self.live.partition.rows_to()
-    }
-
     /// When the blocks in memory are to become a file.
-    fn file_due(&self) -> Option<Instant> {
+    fn file_due(&self, now: Instant) -> Option<Instant> {
         if self.is_file_wanted() {
-            return Some(Instant::now());
+            return Some(now);
         }
         let (bytes, since) = self.live.held();
         let since = since?;
@@ -317,29 +298,6 @@ impl Builder {
         built.await?.ok_or(StepError::Hole(first))
     }
 
-    /// `None` while the table is not open, or has no room to go on.
-    async fn build_changes(
-        &self,
-        format: &Arc<Format>,
-        base: Offset,
-    ) -> Result<Option<Built>, StepError> {
-        let Some(table) = self.table() else {
-            return Ok(None);
-        };
-        let _permit = self.broker.rows().permit().await;
-        let (index, format) = (self.live.partition.id.index, Arc::clone(format));
-        let built = run_blocking(move || -> Result<Built, StepError> {
-            let part = table.changelog(base, STEP_BYTES as usize)?;
-            let merging = table.merging().map(Arc::as_ref);
-            Ok(changes::build(&format, merging, index, base, &part)?)
-        });
-        match built.await {
-            Ok(built) => Ok(Some(built).filter(|built| built.end > base || built.wanted.is_some())),
-            Err(StepError::Table(NotReady::Loading)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Has the columns found out, which nobody knows yet.
     async fn found(&self, partition: &Partition, first: Offset) -> Result<(), BindError> {
         let binder = self.broker.rows().binder();
@@ -408,8 +366,7 @@ impl Builder {
             return Ok(());
         };
         if let Some(table) = self.table() {
-            // Before the end is looked at: who asks from now on may mean more.
-            table.take_rows_wanted();
+            table.begin_rows();
         }
         let from = self.live.partition.rows_to();
         let partition = Arc::clone(&self.live.partition);

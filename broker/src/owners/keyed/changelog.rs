@@ -60,9 +60,9 @@ impl Table {
         }
     }
 
-    /// Whether a rows file was asked for since this was last answered with `true`.
-    pub fn take_rows_wanted(&self) -> bool {
-        self.rows_wanted.swap(false, Ordering::Relaxed)
+    /// A rows file is about to be written: whoever asks from now on may mean the next one.
+    pub fn begin_rows(&self) {
+        self.rows_wanted.store(false, Ordering::Relaxed);
     }
 
     /// Whether a rows file was asked for.

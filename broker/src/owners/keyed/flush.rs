@@ -15,6 +15,8 @@ use crate::shutdown::ShutdownSignal;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_millis(200);
+/// The same where writers wait for what is not in rows files: these take their time.
+const ROUND_MIN: Duration = Duration::from_millis(5);
 /// What one step of one table moves, and the steps a table may take before the next has its turn.
 const STEP_BYTES: usize = 4 << 20;
 const STEPS_MAX: usize = 8;
@@ -45,6 +47,9 @@ pub(super) async fn run(keyed: Arc<Keyed>, engines: Arc<FjallStore>, mut stop: S
         keyed.flushed.notify_waiters();
         if is_last {
             return;
+        }
+        if keyed.is_full() {
+            tokio::time::sleep(ROUND_MIN).await;
         }
         tokio::select! {
             () = tokio::time::sleep(ROUND) => {}
