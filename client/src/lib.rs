@@ -21,6 +21,8 @@
 //!   │         │                  ├ columnar: ColumnarFetch, columns as they were stored
 //!   │         │                  └ plain:    Fetch, records decoded here (feature `decode`)
 //!   │         ├─► Lookup ─► Found          rows by primary key
+//!   │         ├─► PrefixLookup ─► FoundPrefixes   rows whose keys begin alike
+//!   │         ├─► TableScan ─► TableRows   all rows of a keyed table at one offset, or totals of them
 //!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
 //!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
 //!   └ Link ─► Connection                   one for each broker, made anew when lost
@@ -64,11 +66,13 @@ mod message;
 mod offsets;
 #[cfg(feature = "decode")]
 mod plain;
+mod prefix_lookup;
 mod scan;
 mod source;
 mod stream;
 mod table;
 mod table_info;
+mod table_scan;
 mod union;
 #[cfg(feature = "lake")]
 mod union_read;
@@ -79,11 +83,15 @@ pub use error::{BrokerError, Error, Result};
 pub use filter::Filter;
 pub use lookup::{Found, KeyRow, Lookup};
 pub use message::RowsFault;
+pub use prefix_lookup::{FoundPrefixes, PrefixLookup, PrefixRows};
 pub use scan::{Scan, Start};
 pub use stream::{RowStream, Rows};
 pub use table::Table;
-pub use table_info::{LakeTable, PartitionInfo, TableInfo, TableSchema};
-pub use tidelog_predicate::{Comparison, Decimal, Literal, ParseError, Pattern, Predicate};
+pub use table_info::{IndexInfo, IndexState, LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use table_scan::{KeyedRows, TableRows, TableScan};
+pub use tidelog_predicate::{
+    Comparison, Decimal, Function, Literal, ParseError, Pattern, Predicate, Total,
+};
 pub use tidelog_protocol_ext::ErrorCode;
 pub use union::{Cut, Lease, UnionPlan};
 #[cfg(feature = "lake")]

@@ -3,7 +3,7 @@
 //! ```text
 //!   columnar_fetch ─▶ columns, filter (which) ─▶ source (rows files, blocks in memory, or the log itself)
 //!   describe_table ─▶ formats, marks; alter_table ─▶ the cluster image, which formats follow
-//!   lookup ─▶ key tables ─▶ rows
+//!   lookup (with prefixes), scan (with scanned_page) ─▶ key_tables ─▶ rows_of_keys
 //!   tier_status, union_read_offsets ─▶ the lake
 //!   import_records ─▶ log
 //! ```
@@ -14,8 +14,12 @@ pub mod columns;
 pub mod describe_table;
 mod filter;
 pub mod import_records;
+pub mod key_tables;
 pub mod lookup;
+mod prefixes;
 mod rows_of_keys;
+pub mod scan;
+mod scanned_page;
 mod source;
 pub mod tier_status;
 pub mod union_read_offsets;
