@@ -22,6 +22,7 @@ mod consume;
 mod create;
 mod format;
 mod group;
+mod keyed;
 mod lines;
 mod lookup;
 mod names;

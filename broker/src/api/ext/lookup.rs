@@ -13,6 +13,7 @@
 //! - Bounded: keys and prefixes by number, rows by the bytes of a Fetch.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,11 +219,9 @@ impl Asked {
         index: i32,
         min_offsets: Option<&[MinOffset]>,
     ) -> Result<i32, KeyFault> {
-        if !self.parts.contains_key(&index) {
-            let part = target
-                .table
-                .part(ctx, index, min_offset(min_offsets, index))?;
-            self.parts.insert(index, part);
+        if let Entry::Vacant(part) = self.parts.entry(index) {
+            let min_offset = min_offset(min_offsets, index);
+            part.insert(target.table.part(ctx, index, min_offset)?);
         }
         Ok(index)
     }

@@ -72,27 +72,15 @@ impl Snapshot {
 }
 
 /// The snapshots that are kept.
-pub struct Snapshots {
-    bytes_max: usize,
-    /// Few, and mostly asked for their newest.
-    kept: Mutex<Vec<Kept>>,
-}
-
-struct Kept {
-    partition: PartitionId,
-    reflects: Offset,
-    bytes: usize,
-    used: Instant,
-    snapshot: Arc<Snapshot>,
-}
+pub struct Snapshots(Mutex<Shelf<Arc<Snapshot>>>);
 
 impl Snapshots {
     /// None yet; they may hold so many bytes of memory together.
     pub fn new(bytes_max: usize) -> Self {
-        Self {
+        Self(Mutex::new(Shelf {
             bytes_max,
-            kept: Mutex::default(),
-        }
+            kept: Vec::new(),
+        }))
     }
 
     /// The snapshot of a partition at an offset.
@@ -102,67 +90,150 @@ impl Snapshots {
         reflects: Offset,
         now: Instant,
     ) -> Option<Arc<Snapshot>> {
-        let mut kept = self.kept.lock();
-        let mut all = kept.iter_mut();
-        let found = all.find(|one| one.partition == partition && one.reflects == reflects)?;
-        found.used = now;
-        Some(Arc::clone(&found.snapshot))
+        let mut shelf = self.0.lock();
+        shelf.find((partition, reflects), now).cloned()
     }
 
     /// Keeps a snapshot for whoever comes again.
     pub fn keep(&self, snapshot: &Arc<Snapshot>, now: Instant) {
-        let (partition, reflects) = (snapshot.partition(), snapshot.reflects());
-        if self.find(partition, reflects, now).is_some() {
-            return;
-        }
         let one = Kept {
-            partition,
-            reflects,
+            of: (snapshot.partition(), snapshot.reflects()),
             bytes: snapshot.view.held_bytes(),
             used: now,
             snapshot: Arc::clone(snapshot),
         };
-        let given_up = give_up(&mut self.kept.lock(), one, self.bytes_max);
         // Not under the lock: engines clean up when snapshots go.
+        let given_up = self.0.lock().keep(one);
         drop(given_up);
     }
 
     /// Gives up those that nobody uses any more.
     pub fn expire(&self, now: Instant) {
-        self.retain(|one| now.saturating_duration_since(one.used) < IDLE_MAX);
+        let given_up = self.0.lock().expire(now);
+        drop(given_up);
     }
 
     /// Gives up those of partitions.
     pub fn forget(&self, partitions: &[PartitionId]) {
-        self.retain(|one| !partitions.contains(&one.partition));
+        let is_of = |one: &Kept<_>| partitions.contains(&one.of.0);
+        let given_up = self.0.lock().take(is_of);
+        drop(given_up);
     }
 
     /// Gives up one that is of no use.
     pub fn remove(&self, snapshot: &Arc<Snapshot>) {
-        self.retain(|one| !Arc::ptr_eq(&one.snapshot, snapshot));
-    }
-
-    fn retain(&self, is_kept: impl Fn(&Kept) -> bool) {
-        let given_up: Vec<_> = self
-            .kept
-            .lock()
-            .extract_if(.., |one| !is_kept(one))
-            .collect();
+        let is_it = |one: &Kept<_>| Arc::ptr_eq(&one.snapshot, snapshot);
+        let given_up = self.0.lock().take(is_it);
         drop(given_up);
     }
 }
 
-/// Makes room for one more; answers what had to go.
-fn give_up(kept: &mut Vec<Kept>, one: Kept, bytes_max: usize) -> Vec<Kept> {
-    let mut given_up = Vec::new();
-    let mut bytes = kept.iter().map(|one| one.bytes).sum::<usize>() + one.bytes;
-    while kept.len() >= SNAPSHOTS_MAX || bytes > bytes_max {
-        let oldest = kept.iter().enumerate().min_by_key(|(_, one)| one.used);
-        let Some((at, _)) = oldest else { break };
-        let oldest = kept.swap_remove(at);
-        bytes -= oldest.bytes;
-        given_up.push(oldest);
+/// What is kept, and for how long. What it answers is given up.
+struct Shelf<S> {
+    bytes_max: usize,
+    /// Few.
+    kept: Vec<Kept<S>>,
+}
+
+struct Kept<S> {
+    of: (PartitionId, Offset),
+    bytes: usize,
+    used: Instant,
+    snapshot: S,
+}
+
+impl<S> Shelf<S> {
+    fn find(&mut self, of: (PartitionId, Offset), now: Instant) -> Option<&S> {
+        let found = self.kept.iter_mut().find(|one| one.of == of)?;
+        found.used = now;
+        Some(&found.snapshot)
     }
-    kept.push(one);
-    given_up
+
+    /// Keeps one, unless there is another of the same, and makes room for it.
+    fn keep(&mut self, one: Kept<S>) -> Vec<Kept<S>> {
+        let mut given_up = Vec::new();
+        if self.find(one.of, one.used).is_some() {
+            return given_up;
+        }
+        let mut bytes = self.kept.iter().map(|one| one.bytes).sum::<usize>() + one.bytes;
+        while self.kept.len() >= SNAPSHOTS_MAX || bytes > self.bytes_max {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, one)| one.used);
+            let Some((at, _)) = oldest else { break };
+            let oldest = self.kept.swap_remove(at);
+            bytes -= oldest.bytes;
+            given_up.push(oldest);
+        }
+        self.kept.push(one);
+        given_up
+    }
+
+    fn expire(&mut self, now: Instant) -> Vec<Kept<S>> {
+        self.take(|one| now.saturating_duration_since(one.used) >= IDLE_MAX)
+    }
+
+    fn take(&mut self, is_taken: impl Fn(&Kept<S>) -> bool) -> Vec<Kept<S>> {
+        self.kept.extract_if(.., |one| is_taken(one)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidelog_storage::ids::TopicId;
+
+    use super::*;
+
+    fn of(reflects: Offset) -> (PartitionId, Offset) {
+        let topic = TopicId([0; 16]);
+        (PartitionId { topic, index: 0 }, reflects)
+    }
+
+    fn kept(reflects: Offset, bytes: usize, used: Instant) -> Kept<Offset> {
+        Kept {
+            of: of(reflects),
+            bytes,
+            used,
+            snapshot: reflects,
+        }
+    }
+
+    fn left(given_up: &[Kept<Offset>]) -> Vec<Offset> {
+        given_up.iter().map(|one| one.snapshot).collect()
+    }
+
+    #[test]
+    fn the_longest_unused_goes_when_there_are_too_many_or_they_hold_too_much() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut shelf = Shelf {
+            bytes_max: 1_000,
+            kept: Vec::new(),
+        };
+        for second in 0..SNAPSHOTS_MAX as u64 {
+            let one = kept(second.cast_signed(), 10, at(second));
+            assert!(shelf.keep(one).is_empty());
+        }
+        // Used again, and so is one that was kept before.
+        assert_eq!(shelf.find(of(0), at(100)), Some(&0));
+        assert!(shelf.keep(kept(1, 10, at(101))).is_empty());
+        assert_eq!(left(&shelf.keep(kept(900, 10, at(102)))), [2]);
+        assert_eq!(left(&shelf.keep(kept(901, 390, at(103)))), [3, 4, 5]);
+        // One alone may hold as much as it takes.
+        shelf.keep(kept(902, 5_000, at(104)));
+        assert_eq!(shelf.kept.len(), 1);
+        assert_eq!(shelf.find(of(0), at(105)), None);
+    }
+
+    #[test]
+    fn nobody_uses_an_abandoned_one() {
+        let start = Instant::now();
+        let mut shelf = Shelf {
+            bytes_max: 1_000,
+            kept: Vec::new(),
+        };
+        shelf.keep(kept(1, 10, start));
+        shelf.keep(kept(2, 10, start));
+        shelf.find(of(2), start + IDLE_MAX / 2);
+        assert_eq!(left(&shelf.expire(start + IDLE_MAX)), [1]);
+        assert_eq!(left(&shelf.expire(start + 2 * IDLE_MAX)), [2]);
+    }
 }
