@@ -519,6 +519,7 @@ async fn a_keyed_table_takes_rows_by_their_keys() {
             partition: -1,
             key: Bytes::from_static(b"a"),
         }],
+        prefixes: Vec::new(),
     };
     let found = client.call_ext(&lookup).await;
     assert_eq!(
@@ -564,6 +565,7 @@ async fn columns_that_are_sent_are_those_that_merge() {
             partition: -1,
             key: Bytes::from_static(b"a"),
         }],
+        prefixes: Vec::new(),
     };
     let found = client.call_ext(&lookup).await;
     let table = client.describe_table(topic).await;

@@ -61,6 +61,7 @@ fn lookup(topic_id: Uuid, columns: Option<&[&str]>, keys: &[&str]) -> LookupRequ
                 key: Bytes::copy_from_slice(key.as_bytes()),
             })
             .collect(),
+        prefixes: Vec::new(),
     }
 }
 

@@ -115,6 +115,7 @@ impl Client {
                 min_offset,
             }]),
             keys: keys.iter().map(key).collect(),
+            prefixes: Vec::new(),
         };
         let started = Instant::now();
         let answer = loop {

@@ -21,6 +21,7 @@ use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
+use tidelog_protocol_ext::ext::scan::ScanRequest;
 use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
 use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
 use tidelog_protocol_ext::ext::{Request, Wire};
@@ -66,6 +67,7 @@ fn ours() -> BTreeMap<i16, &'static [Field]> {
         fields_of::<UnionReadOffsetsRequest>(),
         fields_of::<DescribeTableRequest>(),
         fields_of::<AlterTableRequest>(),
+        fields_of::<ScanRequest>(),
         fields_of::<TierStatusRequest>(),
         fields_of::<ImportRecordsRequest>(),
     ])

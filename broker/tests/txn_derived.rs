@@ -206,6 +206,7 @@ async fn values(
                 key: Bytes::copy_from_slice(key.as_bytes()),
             })
             .collect(),
+        prefixes: Vec::new(),
     };
     let started = Instant::now();
     let answer = loop {

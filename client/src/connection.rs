@@ -189,9 +189,11 @@ impl Connection {
     }
 
     fn misread(&self, source: WireError) -> Error {
-        Error::Wire {
-            address: self.address.to_string(),
-            source,
+        let address = self.address.to_string();
+        match source {
+            // The broker's newest version does not carry the request.
+            WireError::UnsupportedVersion { api, .. } => Error::Unsupported { address, api },
+            source => Error::Wire { address, source },
         }
     }
 }

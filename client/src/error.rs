@@ -43,6 +43,9 @@ pub enum Error {
     /// A filter is no predicate, or none on this table's columns.
     #[error("filter of table {table}: {reason}")]
     Filter { table: String, reason: String },
+    /// Totals are none on this table's columns, or too great.
+    #[error("totals of table {table}: {reason}")]
+    Total { table: String, reason: String },
     /// The table has no such partition, or it was named without an offset to start at.
     #[error("partition {partition} of table {table}: {reason}")]
     Partition {

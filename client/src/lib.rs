@@ -22,6 +22,8 @@
 //!   │         │                  └ plain:    Fetch, records decoded here (feature `decode`)
 //!   │         ├─► Lookup ─► Found          rows by primary key
 //!   │         ├─► Producer ─► Written      rows in, as columns
+//!   │         ├─► PrefixLookup ─► FoundPrefixes   rows whose keys begin alike
+//!   │         ├─► TableScan ─► TableRows   all rows of a keyed table at one offset, or totals of them
 //!   │         ├─► UnionPlan ─► Scan        the log from where the lake ends
 //!   │         └─► UnionRead ─► UnionStream   lake and log, each row once (feature `lake`)
 //!   ├─► GroupReader ─► Event       several readers share partitions, and go on where the group stands
@@ -69,12 +71,14 @@ mod offsets;
 mod partitioner;
 #[cfg(feature = "decode")]
 mod plain;
+mod prefix_lookup;
 mod produce;
 mod scan;
 mod source;
 mod stream;
 mod table;
 mod table_info;
+mod table_scan;
 mod union;
 #[cfg(feature = "lake")]
 mod union_read;
@@ -86,13 +90,17 @@ pub use fault::RowsFault;
 pub use filter::Filter;
 pub use group::{Event, GroupOptions, GroupReader, GroupRows, TopicPartition};
 pub use lookup::{Found, KeyRow, Lookup};
+pub use prefix_lookup::{FoundPrefixes, PrefixLookup, PrefixRows};
 pub use produce::{Producer, Written};
 pub use scan::{Scan, Start};
 pub use stream::{RowStream, Rows};
 pub use table::Table;
-pub use table_info::{LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use table_info::{IndexInfo, IndexState, LakeTable, PartitionInfo, TableInfo, TableSchema};
+pub use table_scan::{KeyedRows, TableRows, TableScan};
 pub use tidelog_arrow_messages::Compression;
-pub use tidelog_predicate::{Comparison, Decimal, Literal, ParseError, Pattern, Predicate};
+pub use tidelog_predicate::{
+    Comparison, Decimal, Function, Literal, ParseError, Pattern, Predicate, Total,
+};
 pub use tidelog_protocol_ext::ErrorCode;
 pub use union::{Cut, Lease, UnionPlan};
 #[cfg(feature = "lake")]

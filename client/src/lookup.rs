@@ -79,7 +79,8 @@ impl Lookup {
         self
     }
 
-    /// How long that may take. 1 s; keys whose partition needs longer answer REQUEST_TIMED_OUT.
+    /// How long that may take, and the loading of an index. 1 s; keys whose partition needs longer
+    /// answer REQUEST_TIMED_OUT or COORDINATOR_LOAD_IN_PROGRESS.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
@@ -107,7 +108,7 @@ impl Lookup {
         if usize::try_from(answer.row_count) != Ok(found.count()) {
             return Err(self.fault(RowsFault::Answer("there is not one row for each key found")));
         }
-        let rows = self.rows(&columns, &answer).await?;
+        let rows = rows(&self.table, &columns, &answer).await?;
         let reflected = answer.partitions.iter();
         Ok(Found {
             keys: key_rows(name, &answer.results),
@@ -119,13 +120,6 @@ impl Lookup {
     }
 
     fn request(&self, columns: &Columns) -> LookupRequest {
-        let min_offsets = self.min_offsets.iter();
-        let min_offsets: Vec<_> = min_offsets
-            .map(|(&partition, &min_offset)| MinOffset {
-                partition,
-                min_offset,
-            })
-            .collect();
         let keys = self.keys.iter().map(|key| LookupKey {
             partition: ANY_PARTITION,
             key: key.clone(),
@@ -134,29 +128,44 @@ impl Lookup {
             max_wait_ms: i32::try_from(self.max_wait.as_millis()).unwrap_or(i32::MAX),
             topic_id: self.table.topic_id(),
             projection: Some(columns.wire()),
-            min_offsets: (!min_offsets.is_empty()).then_some(min_offsets),
+            min_offsets: min_offsets(&self.min_offsets),
             keys: keys.collect(),
+            prefixes: Vec::new(),
         }
-    }
-
-    async fn rows(&self, columns: &Columns, answer: &LookupResponse) -> Result<RecordBatch> {
-        if answer.row_count == 0 {
-            return Ok(RecordBatch::new_empty(columns.target().clone()));
-        }
-        let schema = self.table.schema_by_id(answer.schema_id).await?;
-        let run = Run {
-            schema_id: answer.schema_id,
-            row_count: answer.row_count,
-            messages: answer.messages.clone(),
-            ..Run::default()
-        };
-        let bytes_max = self.table.client().config().decoded_bytes_max;
-        columnar::decode(columns, &schema, &run, bytes_max).map_err(|fault| self.fault(fault))
     }
 
     fn fault(&self, fault: RowsFault) -> Error {
         damaged(&self.table, ANY_PARTITION, -1, fault)
     }
+}
+
+pub(crate) fn min_offsets(of: &BTreeMap<i32, i64>) -> Option<Vec<MinOffset>> {
+    let all = of.iter().map(|(&partition, &min_offset)| MinOffset {
+        partition,
+        min_offset,
+    });
+    (!of.is_empty()).then(|| all.collect())
+}
+
+/// The rows of an answer.
+pub(crate) async fn rows(
+    table: &Table,
+    columns: &Columns,
+    answer: &LookupResponse,
+) -> Result<RecordBatch> {
+    if answer.row_count == 0 {
+        return Ok(RecordBatch::new_empty(columns.target().clone()));
+    }
+    let schema = table.schema_by_id(answer.schema_id).await?;
+    let run = Run {
+        schema_id: answer.schema_id,
+        row_count: answer.row_count,
+        messages: answer.messages.clone(),
+        ..Run::default()
+    };
+    let bytes_max = table.client().config().decoded_bytes_max;
+    let decoded = columnar::decode(columns, &schema, &run, bytes_max);
+    decoded.map_err(|fault| damaged(table, ANY_PARTITION, -1, fault))
 }
 
 fn is_found(result: &LookupResult) -> bool {

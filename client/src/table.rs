@@ -11,9 +11,11 @@ use crate::columns::Columns;
 use crate::config::Retry;
 use crate::error::{BrokerError, Error, Result};
 use crate::lookup::Lookup;
+use crate::prefix_lookup::PrefixLookup;
 use crate::produce::Producer;
 use crate::scan::Scan;
 use crate::table_info::{TableInfo, describe};
+use crate::table_scan::TableScan;
 
 /// A table that can be read. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -175,6 +177,20 @@ impl Table {
     /// A writer of rows; it asks for nothing before it is given some.
     pub fn producer(&self) -> Producer {
         Producer::new(self.clone())
+    }
+
+    /// The latest rows of all keys whose bytes begin with one of `prefixes`.
+    pub fn lookup_prefix(
+        &self,
+        prefixes: impl IntoIterator<Item = impl Into<Bytes>>,
+    ) -> PrefixLookup {
+        let prefixes = prefixes.into_iter().map(Into::into).collect();
+        PrefixLookup::new(self.clone(), prefixes)
+    }
+
+    /// A read of all rows of a keyed table, each key's latest, as of one offset for each partition.
+    pub fn scan_table(&self) -> TableScan {
+        TableScan::new(self.clone())
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -63,6 +63,32 @@ pub struct PartitionInfo {
     pub rows_to: i64,
     /// Rows, or live keys of a table with a primary key; `None` if that is not known.
     pub row_count: Option<i64>,
+    /// The key index; `None` without a primary key, or where the broker is too old to say.
+    pub index: Option<IndexInfo>,
+}
+
+/// A partition's key index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexInfo {
+    pub state: IndexState,
+    /// Lookups reflect every change below at least. This and the others are `None` while it is not
+    /// [ready](IndexState::Ready).
+    pub reflected_offset: Option<i64>,
+    /// The index on the broker's disk reflects everything below.
+    pub index_offset: Option<i64>,
+    /// Live keys, about; [`TableScan::count`](crate::TableScan::count) counts them.
+    pub row_estimate: Option<i64>,
+    /// What changes take in the broker's memory that are not in the index on the disk yet.
+    pub memory_bytes: Option<i64>,
+}
+
+/// Whether lookups are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexState {
+    Ready,
+    Loading,
+    /// Neither the index nor a checkpoint to make it from can be read.
+    Lost,
 }
 
 /// The topic's id and description; `None` if it cannot be read by column, because the broker does
@@ -167,7 +193,30 @@ impl PartitionInfo {
             log_start_offset: partition.log_start_offset,
             stable_end: partition.stable_end,
             rows_to: partition.rows_to,
-            row_count: (partition.row_count >= 0).then_some(partition.row_count),
+            row_count: known(partition.row_count),
+            index: IndexInfo::read(partition),
         }
     }
+}
+
+impl IndexInfo {
+    fn read(partition: &wire::TablePartition) -> Option<Self> {
+        let state = match partition.index_state {
+            wire::INDEX_READY => IndexState::Ready,
+            wire::INDEX_LOADING => IndexState::Loading,
+            wire::INDEX_LOST => IndexState::Lost,
+            _ => return None,
+        };
+        Some(Self {
+            state,
+            reflected_offset: known(partition.reflected_offset),
+            index_offset: known(partition.index_offset),
+            row_estimate: known(partition.row_estimate),
+            memory_bytes: known(partition.index_memory_bytes),
+        })
+    }
+}
+
+fn known(number: i64) -> Option<i64> {
+    (number >= 0).then_some(number)
 }

@@ -23,6 +23,7 @@ mod create;
 mod format;
 mod group;
 mod group_rows;
+mod keyed;
 mod lines;
 mod lookup;
 mod names;

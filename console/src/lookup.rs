@@ -1,16 +1,22 @@
-//! `tidelog lookup`: the latest rows of keys.
+//! `tidelog lookup`: the latest rows of keys, or of all keys that begin alike.
 
+use std::iter;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use arrow_array::RecordBatch;
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tidelog_client::{BrokerError, ErrorCode, Found, KeyRow, Table};
 use tokio::time::{Instant, sleep};
 
-use crate::server::{PATIENCE, PAUSE, Server};
+use crate::server::{PATIENCE, PAUSE, Server, patiently};
+use crate::sink::{self, Sink};
 use crate::{Misuse, Out, cells};
 
+/// The system column that holds a row's key.
+const KEY_COLUMN: &str = "_key";
 /// Keys of one request.
 const KEYS_AT_ONCE: usize = 1000;
 
@@ -19,6 +25,12 @@ pub struct Options {
     table: String,
     /// Keys, each the text of a record's key
     keys: Vec<String>,
+    /// All rows whose keys begin with what is given
+    #[arg(long)]
+    prefix: bool,
+    /// At most so many rows of each prefix
+    #[arg(long, value_name = "N", requires = "prefix")]
+    limit: Option<i32>,
     #[command(flatten)]
     server: Server,
     /// A file with more keys, one a line
@@ -47,6 +59,9 @@ impl Options {
         let keys = self.all_keys()?;
         let client = self.server.connect().await?;
         let table = client.table(&self.table).await?;
+        if self.prefix {
+            return self.prefixes(&table, &keys).await;
+        }
         let mut out = Out::new();
         let mut missing = 0;
         for some in keys.chunks(KEYS_AT_ONCE) {
@@ -63,6 +78,56 @@ impl Options {
             0 => Ok(()),
             missing => bail!("{missing} of {} keys have no row", keys.len()),
         }
+    }
+
+    /// Prints the rows of each prefix, one after the other.
+    async fn prefixes(&self, table: &Table, prefixes: &[String]) -> Result<()> {
+        let form = match self.is_json() {
+            true => sink::Form::Json,
+            false => sink::Form::Table,
+        };
+        let mut sink = None;
+        for prefix in prefixes {
+            let mut cursor = None;
+            let mut left = self.limit.unwrap_or(i32::MAX);
+            while left > 0 {
+                let (rows, next) = self.find_prefix(table, prefix, cursor, left).await?;
+                left -= i32::try_from(rows.num_rows()).unwrap_or(left);
+                let sink = match &mut sink {
+                    Some(sink) => sink,
+                    empty => empty.insert(Sink::new(form, &rows.schema(), Out::new())?),
+                };
+                sink.write(&rows)?;
+                match next {
+                    Some(next) => cursor = Some(next),
+                    None => break,
+                }
+            }
+        }
+        sink.map_or(Ok(()), Sink::finish)
+    }
+
+    /// Some rows of a prefix, and where to go on.
+    async fn find_prefix(
+        &self,
+        table: &Table,
+        prefix: &str,
+        cursor: Option<Bytes>,
+        limit: i32,
+    ) -> Result<(RecordBatch, Option<Bytes>), tidelog_client::Error> {
+        patiently(async || {
+            let mut lookup = table.lookup_prefix([prefix.to_owned()]);
+            lookup = lookup.limit(limit).resume([cursor.clone()]);
+            if !self.columns.is_empty() {
+                // Else nobody sees which row is whose.
+                let key = iter::once(KEY_COLUMN.to_owned());
+                lookup = lookup.columns(key.chain(self.columns.clone()));
+            }
+            let mut found = lookup.send().await?;
+            let of_prefix = found.prefixes.swap_remove(0)?;
+            Ok((found.rows, of_prefix.cursor))
+        })
+        .await
     }
 
     /// Asks again while an index is being opened.
@@ -96,11 +161,13 @@ impl Options {
         Ok(keys)
     }
 
+    fn is_json(&self) -> bool {
+        self.output
+            .map_or(self.server.json, |form| form == Form::Json)
+    }
+
     fn print(&self, out: &mut Out, keys: &[String], found: &Found) -> Result<()> {
-        let is_json = self
-            .output
-            .map_or(self.server.json, |form| form == Form::Json);
-        if is_json {
+        if self.is_json() {
             for (key, place) in keys.iter().zip(&found.keys) {
                 out.json(&as_json(key, place, found)?)?;
             }

@@ -13,7 +13,7 @@ use tidelog_protocol_ext::ext::alter_table::{self as wire, AlterTableRequest, Co
 use crate::create::Shape;
 use crate::server::{CHANGE_WAIT, CHANGE_WAIT_MS, Server};
 use crate::word::Pair;
-use crate::{Misuse, Out, columns};
+use crate::{Misuse, Out, columns, keyed};
 
 /// Where Arrow fields carry the ids of columns.
 const FIELD_ID: &str = "PARQUET:field_id";
@@ -31,6 +31,12 @@ pub enum Command {
     },
     /// Show schemas, keys and sizes of a table
     Describe { name: String },
+    /// Read the rows of a keyed table, each key's latest
+    Scan(keyed::Scan),
+    /// Count the rows of a keyed table
+    Count(keyed::Rows),
+    /// Sums, smallest and greatest values of a keyed table's rows
+    Total(keyed::Total),
     /// Change columns of a table; rows that were written stay as they are
     Alter {
         name: String,
@@ -80,6 +86,9 @@ impl Command {
                 shape.create(server, &name, configs).await
             }
             Self::Describe { name } => describe(server, &name).await,
+            Self::Scan(scan) => scan.run(server).await,
+            Self::Count(rows) => rows.count(server).await,
+            Self::Total(total) => total.run(server).await,
             Self::Alter {
                 name,
                 change,
@@ -190,6 +199,7 @@ fn as_json(name: &str, id: &str, info: &TableInfo) -> Value {
         json!({
             "partition": one.partition, "start": one.log_start_offset, "stable_end": one.stable_end,
             "rows_to": one.rows_to, "rows": one.row_count,
+            "index": one.index.as_ref().map(keyed::index_json),
         })
     });
     let lake = info.lake.as_ref();
@@ -237,6 +247,9 @@ fn print(out: &mut Out, name: &str, info: &TableInfo) -> Result<()> {
             ]
         });
         out.table(&["ID", "COLUMN", "TYPE", ""], &columns.collect::<Vec<_>>())?;
+    }
+    if info.partitions.iter().any(|one| one.index.is_some()) {
+        return keyed::print_partitions(out, &info.partitions);
     }
     let rows = info.partitions.iter().map(|one| {
         let rows = one

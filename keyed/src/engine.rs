@@ -53,7 +53,7 @@ pub trait KeyEngine: Send + Sync {
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<(Bytes, Row), EngineError>> + 'a>;
 
 /// An engine at one moment.
-pub trait KeySnapshot: Send {
+pub trait KeySnapshot: Send + Sync {
     /// The rows are the fold of the log below this offset; `None` if a load was interrupted.
     fn applied(&self) -> Result<Option<Offset>, EngineError>;
 

@@ -23,7 +23,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
 use tidelog_storage::ids::{Offset, PartitionId};
 
 use crate::engine::{EngineError, EngineStore, KeyEngine, KeySnapshot, Rows};
-use crate::row::{Change, Row};
+use crate::row::{Change, KEY_BYTES_MAX, Row};
 
 /// Where the database lives, in the data directory.
 pub const INDEX_DIRECTORY: &str = "index";
@@ -205,6 +205,10 @@ impl KeySnapshot for FjallSnapshot {
 
     fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Row>>, EngineError> {
         let get = |key: &Bytes| {
+            // The engine panics on a key that it cannot hold.
+            if key.len() > KEY_BYTES_MAX {
+                return Ok(None);
+            }
             let value = self.snapshot.get(&self.keyspace, row_key(key))?;
             value.map(|value| decode_row(&value)).transpose()
         };
@@ -212,12 +216,19 @@ impl KeySnapshot for FjallSnapshot {
     }
 
     fn rows_from(&self, start: &[u8]) -> Rows<'_> {
+        // No key is longer: of those up to this long, only this one lies before a longer start.
+        let longest = start.len().min(KEY_BYTES_MAX);
+        let before = (longest < start.len()).then(|| Bytes::copy_from_slice(&start[..longest]));
         // Rows are the last of the keyspace.
-        let rows = self.snapshot.range(&self.keyspace, row_key(start)..);
-        Box::new(rows.map(|row| {
+        let rows = self
+            .snapshot
+            .range(&self.keyspace, row_key(&start[..longest])..);
+        let rows = rows.map(|row| {
             let (key, value) = row.into_inner()?;
             Ok((Bytes::copy_from_slice(&key[1..]), decode_row(&value)?))
-        }))
+        });
+        let is_before = move |row: &Result<(Bytes, Row), EngineError>| matches!((row, &before), (Ok((key, _)), Some(before)) if key == before);
+        Box::new(rows.skip_while(is_before))
     }
 }
 
@@ -311,6 +322,26 @@ mod tests {
         assert_eq!(offsets, [1, 4, 3, 2, 0]);
         assert_eq!(snapshot.applied().unwrap(), Some(5));
         assert_eq!(applied(&*engine), Some(9));
+    }
+
+    #[test]
+    fn keys_that_are_too_long_are_in_no_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = store(dir.path()).open(PARTITION).unwrap();
+        let longest: &'static [u8] = vec![b'k'; KEY_BYTES_MAX].leak();
+        let (longer, beyond) = ([longest, b"\0"].concat(), [longest, b"kk"].concat());
+        engine
+            .apply(&[put(longest, 0), put(b"z", 1)], Some(2))
+            .unwrap();
+        let snapshot = engine.snapshot().unwrap();
+        let asked = [longer.clone(), beyond.clone(), longest.to_vec()].map(Bytes::from);
+        let found = snapshot.get_many(&asked).unwrap();
+        let found: Vec<_> = found.iter().map(Option::is_some).collect();
+        assert_eq!(found, [false, false, true]);
+        for (start, expected) in [(longest, &[0, 1][..]), (&longer, &[1]), (&beyond, &[1])] {
+            let rows = snapshot.rows_from(start).map(|row| row.unwrap().1.offset);
+            assert_eq!(rows.collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

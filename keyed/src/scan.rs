@@ -1,14 +1,9 @@
-//! Reading a table in the order of its keys: ranges, where to go on, sums over what is read.
+//! Reading a table in the order of its keys: ranges, and where to go on.
 
-use std::cmp::Ordering;
 use std::ops::Bound;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tidelog_storage::ids::Offset;
-
-use crate::merge::{Cells, CellsOfError, FieldId, Merger, RuleColumn, Value};
-use crate::row::Row;
-use crate::table::TableView;
 
 /// Keys from one on, up to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,133 +104,6 @@ impl Cursor {
     }
 }
 
-/// What is asked of all rows together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aggregate {
-    Count,
-    /// Of the values that are not null.
-    Sum(FieldId),
-    Min(FieldId),
-    Max(FieldId),
-}
-
-/// What all rows together answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Total {
-    Count(u64),
-    /// Null if no row has a value.
-    Cell(Value),
-    /// Of integers, or unscaled of decimals; exact. `None` once it passed 128 bits.
-    Sum(Option<i128>),
-    FloatSum(f64),
-}
-
-/// Totals of rows that come one by one.
-#[derive(Debug, Clone)]
-pub struct Totals {
-    asked: Vec<Aggregate>,
-    totals: Vec<Total>,
-}
-
-impl Totals {
-    pub fn new(asked: Vec<Aggregate>) -> Self {
-        let totals = asked.iter().map(|aggregate| match aggregate {
-            Aggregate::Count => Total::Count(0),
-            _ => Total::Cell(Value::Null),
-        });
-        Self {
-            totals: totals.collect(),
-            asked,
-        }
-    }
-
-    /// Adds one row. A row whose value is not of the schema counts, and has no cells.
-    pub fn add(&mut self, row: Option<&Cells>) {
-        let cell = |id| row.map_or(&Value::Null, |row| row.value(id));
-        for (aggregate, total) in self.asked.iter().zip(&mut self.totals) {
-            match *aggregate {
-                Aggregate::Count => count(total),
-                Aggregate::Sum(id) => add(total, cell(id)),
-                Aggregate::Min(id) => choose(total, cell(id), Ordering::Less),
-                Aggregate::Max(id) => choose(total, cell(id), Ordering::Greater),
-            }
-        }
-    }
-
-    /// One answer for each question, in their order.
-    pub fn finish(self) -> Vec<Total> {
-        self.totals
-    }
-}
-
-fn count(total: &mut Total) {
-    if let Total::Count(rows) = total {
-        *rows += 1;
-    }
-}
-
-fn add(total: &mut Total, cell: &Value) {
-    let so_far = match total {
-        Total::Sum(sum) => *sum,
-        _ => Some(0),
-    };
-    let float = match total {
-        Total::FloatSum(sum) => *sum,
-        _ => 0.0,
-    };
-    *total = match cell {
-        Value::Int(number) => Total::Sum(so_far.and_then(|sum| sum.checked_add((*number).into()))),
-        Value::Decimal(unscaled) => Total::Sum(so_far.and_then(|sum| sum.checked_add(*unscaled))),
-        Value::Float(number) => Total::FloatSum(float + f64::from(*number)),
-        Value::Double(number) => Total::FloatSum(float + number),
-        _ => return,
-    };
-}
-
-fn choose(total: &mut Total, cell: &Value, wanted: Ordering) {
-    if let Total::Cell(best) = total
-        && !cell.is_null()
-        && (best.is_null() || cell.compare(best) == Some(wanted))
-    {
-        *best = cell.clone();
-    }
-}
-
-/// Rows read as cells at a time end with the one that reaches either.
-const BLOCK_ROWS: usize = 1_024;
-const BLOCK_BYTES: usize = 4 << 20;
-
-/// The totals of all rows of a view.
-///
-/// # Errors
-/// The engine failed, or a value could not be read at all.
-pub fn totals(
-    view: &TableView,
-    merger: &Merger,
-    columns: &[RuleColumn],
-    asked: Vec<Aggregate>,
-) -> Result<Vec<Total>, CellsOfError> {
-    let mut totals = Totals::new(asked);
-    let mut block: Vec<(Bytes, Row)> = Vec::with_capacity(BLOCK_ROWS);
-    let mut rows = view.rows(None);
-    loop {
-        let mut bytes = 0;
-        while block.len() < BLOCK_ROWS && bytes < BLOCK_BYTES {
-            let Some(row) = rows.next() else { break };
-            let (key, row) = row?;
-            bytes += key.len() + row.value.len();
-            block.push((key, row));
-        }
-        if block.is_empty() {
-            return Ok(totals.finish());
-        }
-        for cells in merger.cells(columns, &block)? {
-            totals.add(cells.as_ref());
-        }
-        block.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,35 +142,5 @@ mod tests {
         for bytes in [&b""[..], b"\x01\0", b"\x02\0\0\0\0\0\0\0\0"] {
             assert_eq!(Cursor::from_bytes(Bytes::copy_from_slice(bytes)), None);
         }
-    }
-
-    #[test]
-    fn totals_leave_nulls_out() {
-        let row = |number: Option<i64>| {
-            let cell = number.map_or(Value::Null, Value::Int);
-            Cells::from_iter([(1, cell)])
-        };
-        let asked = vec![
-            Aggregate::Count,
-            Aggregate::Sum(1),
-            Aggregate::Min(1),
-            Aggregate::Max(1),
-            Aggregate::Max(2),
-        ];
-        let mut totals = Totals::new(asked);
-        for number in [Some(i64::MAX), None, Some(-3), Some(i64::MAX)] {
-            totals.add(Some(&row(number)));
-        }
-        totals.add(None);
-        assert_eq!(
-            totals.finish(),
-            [
-                Total::Count(5),
-                Total::Sum(Some(2 * i128::from(i64::MAX) - 3)),
-                Total::Cell(Value::Int(-3)),
-                Total::Cell(Value::Int(i64::MAX)),
-                Total::Cell(Value::Null),
-            ]
-        );
     }
 }

@@ -250,7 +250,7 @@ fn one_of(places: Vec<Place>) -> Test {
 }
 
 /// The column or member of a struct that `name` names, and its place.
-fn find<'a>(fields: &'a Fields, name: &str) -> Option<(Vec<usize>, &'a Field)> {
+pub(crate) fn find<'a>(fields: &'a Fields, name: &str) -> Option<(Vec<usize>, &'a Field)> {
     match name.strip_prefix('#') {
         Some(id) => by_id(fields, id),
         None => by_path(fields, name),

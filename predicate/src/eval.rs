@@ -1,12 +1,10 @@
 //! Which rows a predicate is true of.
 
-use arrow_array::cast::AsArray;
-use arrow_array::types as arrow;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
-use arrow_schema::{DataType, TimeUnit};
 
 use crate::bind::{Bound, Leaf, Node, Test};
+use crate::column::{self, with_values};
 use crate::truth::Truth;
 use crate::value::Value;
 
@@ -62,19 +60,12 @@ fn test(leaf: &Leaf, rows: &RecordBatch) -> Result<Truth, WrongRows> {
     Ok(Truth::of_values(holds, nulls))
 }
 
-/// The column, and which of its rows are null: themselves or with a struct around them.
+/// The column of a test, and which of its rows are null.
 fn column<'a>(
     leaf: &Leaf,
     rows: &'a RecordBatch,
 ) -> Result<(&'a ArrayRef, Option<NullBuffer>), WrongRows> {
-    let (first, members) = leaf.place.split_first().ok_or(WrongRows)?;
-    let mut column = rows.columns().get(*first).ok_or(WrongRows)?;
-    let mut nulls = column.nulls().cloned();
-    for member in members {
-        let group = column.as_struct_opt().ok_or(WrongRows)?;
-        column = group.columns().get(*member).ok_or(WrongRows)?;
-        nulls = NullBuffer::union(nulls.as_ref(), column.nulls());
-    }
+    let (column, nulls) = column::at(&leaf.place, rows)?;
     match *column.data_type() == leaf.data_type || leaf.test == Test::IsNull {
         true => Ok((column, nulls)),
         false => Err(WrongRows),
@@ -83,54 +74,7 @@ fn column<'a>(
 
 /// What a test says of each value, nulls aside; `None` for a type that is not compared.
 fn values(test: &Test, column: &dyn Array) -> Option<BooleanBuffer> {
-    macro_rules! ints {
-        ($type:ident) => {{
-            let values = column.as_primitive::<arrow::$type>().values();
-            over(test, values.len(), |row| Value::Int(values[row].into()))
-        }};
-    }
-    macro_rules! bytes {
-        ($values:expr) => {{
-            let values = $values;
-            over(test, values.len(), |row| {
-                Value::Bytes(values.value(row).as_ref())
-            })
-        }};
-    }
-    macro_rules! floats {
-        ($type:ident) => {{
-            let values = column.as_primitive::<arrow::$type>().values();
-            over(test, values.len(), |row| Value::Float(values[row].into()))
-        }};
-    }
-    Some(match column.data_type() {
-        DataType::Boolean => {
-            let values = column.as_boolean();
-            over(test, values.len(), |row| Value::Bool(values.value(row)))
-        }
-        DataType::Int8 => ints!(Int8Type),
-        DataType::Int16 => ints!(Int16Type),
-        DataType::Int32 => ints!(Int32Type),
-        DataType::Int64 => ints!(Int64Type),
-        DataType::UInt8 => ints!(UInt8Type),
-        DataType::UInt16 => ints!(UInt16Type),
-        DataType::UInt32 => ints!(UInt32Type),
-        DataType::UInt64 => ints!(UInt64Type),
-        DataType::Decimal128(..) => ints!(Decimal128Type),
-        DataType::Date32 => ints!(Date32Type),
-        DataType::Timestamp(TimeUnit::Second, _) => ints!(TimestampSecondType),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => ints!(TimestampMillisecondType),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => ints!(TimestampMicrosecondType),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => ints!(TimestampNanosecondType),
-        DataType::Float32 => floats!(Float32Type),
-        DataType::Float64 => floats!(Float64Type),
-        DataType::Utf8 => bytes!(column.as_string::<i32>()),
-        DataType::LargeUtf8 => bytes!(column.as_string::<i64>()),
-        DataType::Binary => bytes!(column.as_binary::<i32>()),
-        DataType::LargeBinary => bytes!(column.as_binary::<i64>()),
-        DataType::FixedSizeBinary(_) => bytes!(column.as_fixed_size_binary()),
-        _ => return None,
-    })
+    with_values!(column, |value| over(test, column.len(), value))
 }
 
 /// A test of `count` values.

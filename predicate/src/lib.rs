@@ -4,6 +4,7 @@
 //! "price > 10 AND city LIKE 'B%'" ─ parse ─► Predicate ─ bind(schema) ─► Bound ─┬ eval(rows)   which rows
 //!                    bytes of the wire ─ decode ─►│                             └ prune(stats) whether to look
 //!                                                 └─► Display, encode
+//! "sum(price)" ─ parse ─► Total ─ Totals::bind(schema) ─► Totals ─ add(rows) ─► finish: one row
 //! ```
 //!
 //! Promises:
@@ -16,6 +17,7 @@
 //!   would find none, whatever the statistics leave out.
 //! - **Text and bytes come back.** `parse(p.to_string())` and `decode(p.encode())` are `p`; a chain of
 //!   one part or none comes back from text as what it is equal to.
+//! - **Totals are exact**, and those of parts make up those of the whole: see [`Totals`].
 //! - **Bounded.** Text, bytes and trees beyond the limits below are refused before they are built;
 //!   no input makes this crate panic.
 //!
@@ -24,6 +26,7 @@
 mod ast;
 mod bind;
 mod calendar;
+mod column;
 mod decimal;
 mod eval;
 mod lexer;
@@ -32,6 +35,7 @@ mod parse;
 mod pattern;
 mod print;
 mod prune;
+mod totals;
 mod truth;
 mod value;
 mod wire;
@@ -43,6 +47,7 @@ pub use eval::WrongRows;
 pub use parse::{ParseError, parse};
 pub use pattern::{Pattern, PatternError};
 pub use prune::{Bounds, Stats, Verdict};
+pub use totals::{BadTotal, Function, Total, TotalError, Totals};
 pub use value::Value;
 pub use wire::DecodeError;
 

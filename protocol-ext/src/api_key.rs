@@ -130,6 +130,7 @@ pub const ALL: &[Api] = apis! {
     16003 UnionReadOffsets 0;
     16004 DescribeTable 0;
     16005 AlterTable 0;
+    16006 Scan 0;
     16007 TierStatus 0;
     16008 ImportRecords 0;
 };

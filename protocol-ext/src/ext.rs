@@ -6,7 +6,7 @@
 //! the three lists equal.
 //!
 //! A struct declared with `message!` *is* its wire format: fields travel in the order in which they
-//! stand, each by its type. Payloads are [`Rope`](crate::Rope)s, sent uncopied and received as
+//! stand, each by its type, from the version on that it came in. Payloads are [`Rope`](crate::Rope)s, sent uncopied and received as
 //! slices of the frame. Bytes after the last field are ignored, as in Kafka's messages.
 //!
 //! Decoding is as safe on hostile bytes as [`decode`](crate::decode): see [`Reader`].
@@ -25,6 +25,7 @@ pub mod columnar_produce;
 pub mod describe_table;
 pub mod import_records;
 pub mod lookup;
+pub mod scan;
 pub mod tier_status;
 pub mod union_read_offsets;
 pub(crate) mod wire;
@@ -41,6 +42,11 @@ pub trait Request: Wire {
     const VERSIONS: Span;
     /// What answers it.
     type Response: Wire;
+
+    /// The oldest version that carries all this request says.
+    fn needs(&self) -> i16 {
+        Self::VERSIONS.first
+    }
 }
 
 /// Keys, names and versions of the APIs here, for the table a broker advertises.
@@ -51,6 +57,7 @@ pub const APIS: &[(i16, &str, Span)] = &[
     api::<union_read_offsets::UnionReadOffsetsRequest>(),
     api::<describe_table::DescribeTableRequest>(),
     api::<alter_table::AlterTableRequest>(),
+    api::<scan::ScanRequest>(),
     api::<tier_status::TierStatusRequest>(),
     api::<import_records::ImportRecordsRequest>(),
 ];
@@ -58,7 +65,8 @@ pub const APIS: &[(i16, &str, Span)] = &[
 /// A whole request frame as chunks for one vectored write.
 ///
 /// # Errors
-/// [`WireError::UnsupportedVersion`] or [`WireError::TooLong`].
+/// [`WireError::UnsupportedVersion`], also for a version that does not carry all of the request;
+/// [`WireError::TooLong`].
 pub fn encode_request<R: Request>(
     version: i16,
     correlation_id: i32,
@@ -66,13 +74,16 @@ pub fn encode_request<R: Request>(
     request: &R,
 ) -> Result<Vec<Bytes>, WireError> {
     check_version::<R>(version)?;
+    if version < request.needs() {
+        return Err(unsupported::<R>(version));
+    }
     let mut writer = frame::request_writer(&RequestHeader {
         api_key: R::KEY,
         api_version: version,
         correlation_id,
         client_id: client_id.map(|id| id.to_owned().into()),
     })?;
-    request.put(&mut writer);
+    request.put(&mut writer, version);
     frame::seal(writer)
 }
 
@@ -87,7 +98,7 @@ pub fn encode_response<R: Request>(
 ) -> Result<Vec<Bytes>, WireError> {
     check_version::<R>(version)?;
     let mut writer = frame::response_writer(R::KEY, version, correlation_id)?;
-    response.put(&mut writer);
+    response.put(&mut writer, version);
     frame::seal(writer)
 }
 
@@ -110,7 +121,7 @@ pub fn decode_response<R: Request>(version: i16, body: Bytes) -> Result<R::Respo
 fn decode_body<R: Request, T: Wire>(version: i16, body: Bytes) -> Result<T, WireError> {
     check_version::<R>(version)?;
     let mut reader = Reader::new(body);
-    T::get(&mut reader).map_err(|(field, malformed)| WireError::Body {
+    T::get(&mut reader, version).map_err(|(field, malformed)| WireError::Body {
         api: R::NAME,
         version,
         field,
@@ -121,10 +132,14 @@ fn decode_body<R: Request, T: Wire>(version: i16, body: Bytes) -> Result<T, Wire
 fn check_version<R: Request>(version: i16) -> Result<(), WireError> {
     match R::VERSIONS.contains(version) {
         true => Ok(()),
-        false => Err(WireError::UnsupportedVersion {
-            api: R::NAME,
-            version,
-        }),
+        false => Err(unsupported::<R>(version)),
+    }
+}
+
+const fn unsupported<R: Request>(version: i16) -> WireError {
+    WireError::UnsupportedVersion {
+        api: R::NAME,
+        version,
     }
 }
 

@@ -155,6 +155,9 @@ requests! {
     80 AddRaftVoterRequest => AddRaftVoterResponse;
 }
 
+/// Bodies here are of one version each.
+const ONE: i16 = 0;
+
 /// Whether the crate's message does not reach `version`.
 fn is_newer<T: Message>(version: i16) -> bool {
     version > T::VERSIONS.max
@@ -163,7 +166,7 @@ fn is_newer<T: Message>(version: i16) -> bool {
 fn get<T: Wire>(buf: &mut impl ByteBuf) -> anyhow::Result<T> {
     let bytes = buf.peek_bytes(0..buf.remaining());
     let mut reader = Reader::new(bytes);
-    let value = T::get(&mut reader).map_err(|(field, fault)| anyhow!("{field}: {fault}"))?;
+    let value = T::get(&mut reader, ONE).map_err(|(field, fault)| anyhow!("{field}: {fault}"))?;
     buf.advance(reader.position());
     Ok(value)
 }
@@ -177,6 +180,6 @@ fn put(value: &impl Wire, buf: &mut impl ByteBufMut) -> anyhow::Result<()> {
 
 fn written(value: &impl Wire) -> Writer {
     let mut writer = Writer::new();
-    value.put(&mut writer);
+    value.put(&mut writer, ONE);
     writer
 }

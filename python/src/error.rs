@@ -63,13 +63,16 @@ fn class_of(error: &Error) -> &'static str {
         }
         Error::Wire { .. } => "ProtocolError",
         Error::Unsupported { .. } => "UnsupportedError",
-        Error::UnknownColumn { .. } | Error::Filter { .. } | Error::Partition { .. } => {
-            "QueryError"
-        }
+        Error::UnknownColumn { .. }
+        | Error::Filter { .. }
+        | Error::Total { .. }
+        | Error::Partition { .. }
+        | Error::Subscription { .. } => "QueryError",
         Error::Schema { .. } => "SchemaError",
         Error::Gap { .. } => "GapError",
         Error::Lake { .. } => "LakeError",
         Error::Rows { .. } => "DamagedRowsError",
         Error::Broker(_) => "BrokerError",
+        Error::Group { .. } => "TidelogError",
     }
 }

@@ -53,6 +53,7 @@ use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
 use tidelog_protocol_ext::ext::lookup::LookupRequest;
+use tidelog_protocol_ext::ext::scan::ScanRequest;
 use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
 use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
 use tidelog_protocol_ext::ext::{self as wire, decode_request};
@@ -258,6 +259,7 @@ apis! {
         UnionReadOffsetsRequest => ext::union_read_offsets;
         DescribeTableRequest => ext::describe_table;
         AlterTableRequest => ext::alter_table;
+        ScanRequest => ext::scan;
         TierStatusRequest => ext::tier_status;
         ImportRecordsRequest => ext::import_records;
     }

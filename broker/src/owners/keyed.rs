@@ -14,7 +14,8 @@
 //!   produce; lookups are told to come again.
 //! - What a row is made of, its topic's settings for merging say: [`Merging`]. A batch is checked
 //!   against it before it is written.
-//! - Bounded: writers wait while the overlays are at their share of the memory budget.
+//! - Bounded: writers wait while the overlays are at their share of the memory budget; snapshots of
+//!   scans that nobody goes on with are given up.
 //! - One task opens and flushes, another writes checkpoints, on threads that may block.
 //!
 //! - Its rows are what happened to it, taken from the table by `jobs/rows` and kept back from the index
@@ -29,6 +30,7 @@ mod flush;
 mod merging;
 mod no_rows;
 mod rules;
+mod snapshots;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -41,6 +43,7 @@ use parking_lot::RwLock;
 use tidelog_coordinator::cluster::settings::TableKey;
 use tidelog_keyed::{EngineError, EngineStore, FjallOptions, FjallStore, TableOptions, checkpoint};
 use tidelog_storage::ids::{PartitionId, TopicId};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -49,7 +52,8 @@ use uuid::Uuid;
 
 pub use self::merging::{BadMerge, Merging};
 pub use self::rules::{RulesError, check, rules_of};
-pub use self::table::{NotReady, Table};
+pub use self::snapshots::{Snapshot, Snapshots};
+pub use self::table::{NotReady, Statistics, Table};
 use crate::log::Log;
 use crate::owners::cluster::{ClusterHandle, View};
 use crate::settings::Settings;
@@ -58,6 +62,8 @@ use crate::shutdown::ShutdownSignal;
 /// The parts of the memory budget that overlays and index blocks may take.
 const OVERLAY_PART: usize = 8;
 const CACHE_PART: usize = 16;
+/// And what snapshots may hold beside that.
+const SNAPSHOT_PART: usize = 32;
 
 /// Between two attempts to open the index database.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
@@ -73,6 +79,9 @@ pub struct Keyed {
     overlay_bytes: AtomicUsize,
     flush_wanted: Notify,
     flushed: Notify,
+    /// A table was opened, or was found lost.
+    opened: Notify,
+    snapshots: Snapshots,
     checkpoint_bytes_min: u64,
     /// Whoever rules out partitioner rules has this.
     rules_turn: Mutex<()>,
@@ -86,16 +95,19 @@ impl std::fmt::Debug for Keyed {
 
 impl Keyed {
     pub fn new(log: Arc<Log>, cluster: ClusterHandle, settings: &Settings) -> Self {
+        let memory_budget_bytes =
+            usize::try_from(settings.memory_budget_bytes).unwrap_or(usize::MAX);
         Self {
             log,
             cluster,
             data_dir: settings.data_dir.clone(),
             tables: RwLock::default(),
-            memory_budget_bytes: usize::try_from(settings.memory_budget_bytes)
-                .unwrap_or(usize::MAX),
+            memory_budget_bytes,
             overlay_bytes: AtomicUsize::new(0),
             flush_wanted: Notify::new(),
             flushed: Notify::new(),
+            opened: Notify::new(),
+            snapshots: Snapshots::new(memory_budget_bytes / SNAPSHOT_PART),
             checkpoint_bytes_min: settings.keyed_checkpoint_bytes.unsigned_abs(),
             rules_turn: Mutex::new(()),
         }
@@ -109,6 +121,25 @@ impl Keyed {
             .read()
             .get(&PartitionId { topic, index })
             .cloned()
+    }
+
+    /// As [`table`](Self::table), once it is open.
+    ///
+    /// # Errors
+    /// It is not, yet or for good.
+    pub fn open_table(&self, topic: Uuid, index: i32) -> Result<Arc<Table>, NotReady> {
+        let table = self.table(topic, index).ok_or(NotReady::Loading)?;
+        table.opened().map(|_| table)
+    }
+
+    /// Ends when a table has been opened, or found lost, since this was enabled.
+    pub fn opened(&self) -> Notified<'_> {
+        self.opened.notified()
+    }
+
+    /// What scans go on with.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
     }
 
     /// Waits until the tables can take more, until `deadline` at the latest; false if they cannot.
@@ -182,6 +213,9 @@ impl Keyed {
             .copied()
             .collect();
         gone.iter().for_each(|id| drop(tables.remove(id)));
+        self.snapshots.forget(&gone);
+        // Some may be lost from the start.
+        self.opened.notify_waiters();
         gone
     }
 }

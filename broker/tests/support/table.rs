@@ -24,18 +24,22 @@ use super::{Client, PATIENCE, TestBroker};
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 impl Client {
-    /// Sends a request of ours and reads its answer.
+    /// Sends a request of ours in its newest version and reads its answer.
     pub async fn call_ext<R: ext::Request>(&mut self, request: &R) -> R::Response {
+        self.call_ext_at(R::VERSIONS.last, request).await
+    }
+
+    pub async fn call_ext_at<R: ext::Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.correlation_id += 1;
         let id = self.correlation_id;
-        let frame = ext::encode_request(0, id, Some(&self.client_id), request).unwrap();
+        let frame = ext::encode_request(version, id, Some(&self.client_id), request).unwrap();
         for piece in frame {
             self.socket.write_all(&piece).await.unwrap();
         }
         let frame = tokio::time::timeout(PATIENCE, self.frame()).await.unwrap();
-        let (answered, body) = header::parse_response(R::KEY, 0, frame).unwrap();
+        let (answered, body) = header::parse_response(R::KEY, version, frame).unwrap();
         assert_eq!(answered, id);
-        ext::decode_response::<R>(0, body).unwrap()
+        ext::decode_response::<R>(version, body).unwrap()
     }
 
     pub async fn describe_table(&mut self, topic_id: Uuid) -> Table {
@@ -129,15 +133,7 @@ pub fn columnar(topic_id: Uuid, from: i64, columns: Option<&[&str]>) -> Columnar
 /// The rows of runs, decoded by Arrow's own reader, once the checksums hold.
 pub fn decode(table: &Table, columns: Option<&[&str]>, runs: &[Run]) -> Vec<RecordBatch> {
     let batches = runs.iter().flat_map(|run| {
-        let schema = table
-            .schemas
-            .iter()
-            .find(|schema| schema.schema_id == run.schema_id);
-        let schema = projected(&schema.unwrap().arrow_schema, columns);
-        let messages = run.messages.to_bytes();
-        let stream = [&schema[..], &messages, &END_OF_STREAM].concat();
-        let reader = StreamReader::try_new(Cursor::new(stream), None).unwrap();
-        let batches: Vec<_> = reader.map(Result::unwrap).collect();
+        let batches = decode_messages(table, columns, run.schema_id, &run.messages.to_bytes());
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         assert_eq!(rows, usize::try_from(run.row_count).unwrap());
         let width = batches.first().map_or(0, RecordBatch::num_columns);
@@ -145,6 +141,25 @@ pub fn decode(table: &Table, columns: Option<&[&str]>, runs: &[Run]) -> Vec<Reco
         batches
     });
     batches.collect()
+}
+
+/// Messages without a schema, as rows of one of the table's.
+pub fn decode_messages(
+    table: &Table,
+    columns: Option<&[&str]>,
+    schema_id: i32,
+    messages: &[u8],
+) -> Vec<RecordBatch> {
+    let mut schemas = table.schemas.iter();
+    let schema = schemas.find(|schema| schema.schema_id == schema_id);
+    decode_stream(&projected(&schema.unwrap().arrow_schema, columns), messages)
+}
+
+/// A schema message and those of rows.
+pub fn decode_stream(schema: &[u8], messages: &[u8]) -> Vec<RecordBatch> {
+    let stream = [schema, messages, &END_OF_STREAM].concat();
+    let reader = StreamReader::try_new(Cursor::new(stream), None).unwrap();
+    reader.map(Result::unwrap).collect()
 }
 
 /// The values of a column of 64-bit integers.

@@ -8,8 +8,8 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest,
-    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
+    InitProducerIdRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use tidelog_protocol_ext::header::RequestHeader;

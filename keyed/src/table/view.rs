@@ -56,9 +56,14 @@ impl KeyedTable {
 impl TableView {
     /// The rows in the order of their keys' bytes, behind the key `after`.
     pub fn rows(&self, after: Option<&[u8]>) -> Rows<'_> {
+        self.rows_in(&self.range, after)
+    }
+
+    /// As [`rows`](Self::rows), of a part of the view's range.
+    fn rows_in(&self, range: &KeyRange, after: Option<&[u8]>) -> Rows<'_> {
         let range = match after {
-            Some(key) => self.range.behind(key),
-            None => self.range.clone(),
+            Some(key) => range.behind(key),
+            None => range.clone(),
         };
         if range.is_empty() {
             return Box::new(std::iter::empty());
@@ -75,20 +80,28 @@ impl TableView {
         })
     }
 
-    /// Rows behind the key `after`: up to `rows_max`, and about `bytes_max` of keys and values, but
-    /// at least one if there is one.
+    /// Bytes of memory that the view alone may keep from being given back, about.
+    pub fn held_bytes(&self) -> usize {
+        let changed = self.changed.iter();
+        let bytes = changed.map(|(key, row)| key.len() + row.as_ref().map_or(0, |r| r.value.len()));
+        bytes.sum::<usize>() + self.changed.len() * size_of::<(Bytes, Option<Row>)>()
+    }
+
+    /// Rows of a part of the view's range behind the key `after`: up to `rows_max`, and about
+    /// `bytes_max` of keys and values, but at least one if there is one.
     ///
     /// # Errors
     /// The engine failed.
     pub fn page(
         &self,
+        range: &KeyRange,
         after: Option<&[u8]>,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Page, EngineError> {
         let mut page = Page::default();
         let mut bytes = 0;
-        for row in self.rows(after) {
+        for row in self.rows_in(range, after) {
             let (key, row) = row?;
             bytes += key.len() + row.value.len();
             let is_full = page.rows.len() >= rows_max || bytes > bytes_max;

@@ -6,7 +6,16 @@ use uuid::Uuid;
 use super::wire::{api, message};
 use crate::StrBytes;
 
-api!(16004 "DescribeTable" v0..=0: DescribeTableRequest -> DescribeTableResponse);
+api!(16004 "DescribeTable" v0..=1: DescribeTableRequest -> DescribeTableResponse);
+
+/// Values of `index_state`.
+pub const INDEX_NONE: i8 = 0;
+/// Lookups are answered.
+pub const INDEX_READY: i8 = 1;
+/// Lookups wait, or are told to come again.
+pub const INDEX_LOADING: i8 = 2;
+/// Neither the index nor a checkpoint to make it from can be read.
+pub const INDEX_LOST: i8 = 3;
 
 message! {
     /// Which tables.
@@ -83,5 +92,17 @@ message! {
         pub rows_to: i64,
         /// How many rows there are (for a keyed table, live keys); -1 if that is not known.
         pub row_count: i64,
+        /// The key index: 0 for none, 1 ready, 2 being loaded, 3 lost.
+        pub index_state: i8 = since 1,
+        /// What a lookup reflects at least: every change below; -1 while that is not known.
+        pub reflected_offset: i64 = since 1,
+        /// The index on the disk reflects everything below; -1 while that is not known.
+        pub index_offset: i64 = since 1,
+        /// How many live keys there are, about: keys that were deleted or written again may still
+        /// count. Scan counts exactly. -1 while that is not known.
+        pub row_estimate: i64 = since 1,
+        /// Memory that changes take which are not in the index on the disk yet, in bytes; -1 while
+        /// that is not known.
+        pub index_memory_bytes: i64 = since 1,
     }
 }

@@ -14,7 +14,8 @@ use tidelog_protocol_ext::ext::columnar_fetch::*;
 use tidelog_protocol_ext::ext::columnar_produce::ColumnarProduceRequest;
 use tidelog_protocol_ext::ext::describe_table::DescribeTableRequest;
 use tidelog_protocol_ext::ext::import_records::ImportRecordsRequest;
-use tidelog_protocol_ext::ext::lookup::LookupRequest;
+use tidelog_protocol_ext::ext::lookup::{LookupKey, LookupPrefix, LookupRequest};
+use tidelog_protocol_ext::ext::scan::ScanRequest;
 use tidelog_protocol_ext::ext::tier_status::TierStatusRequest;
 use tidelog_protocol_ext::ext::union_read_offsets::UnionReadOffsetsRequest;
 use tidelog_protocol_ext::ext::{self, Request, Wire};
@@ -49,6 +50,10 @@ macro_rules! for_each_api {
             include_str!("../../messages/AlterTableRequest.json"),
             include_str!("../../messages/AlterTableResponse.json"),
         );
+        $check::<ScanRequest>(
+            include_str!("../../messages/ScanRequest.json"),
+            include_str!("../../messages/ScanResponse.json"),
+        );
         $check::<TierStatusRequest>(
             include_str!("../../messages/TierStatusRequest.json"),
             include_str!("../../messages/TierStatusResponse.json"),
@@ -73,7 +78,11 @@ fn schemas_list_the_fields_of_the_structs() {
             assert_eq!(schema["apiKey"], R::KEY);
             assert_eq!(schema["type"], kind);
             assert_eq!(schema["name"], format!("{}{capital}", R::NAME));
-            assert_eq!(schema["validVersions"], R::VERSIONS.last.to_string());
+            let valid = match R::VERSIONS.last {
+                0 => "0".to_owned(),
+                last => format!("0-{last}"),
+            };
+            assert_eq!(schema["validVersions"], valid);
             assert_eq!(schema["flexibleVersions"], "0+");
             let mut rows = String::from("| Field | Type | Meaning |\n|---|---|---|\n");
             compare_fields(R::NAME, &schema["fields"], fields, 0, &mut rows);
@@ -107,8 +116,10 @@ fn compare_fields(
     for (entry, field) in schema.iter().zip(fields) {
         let place = format!("{place}.{}", field.name);
         assert_eq!(entry["name"], camel_case(field.name), "{place}");
-        assert_eq!(entry["versions"], "0+", "{place}");
-        let nullable = entry.get("nullableVersions") == Some(&Value::from("0+"));
+        let since = field.versions.first;
+        let versions = Value::from(format!("{since}+"));
+        assert_eq!(entry["versions"], versions, "{place}");
+        let nullable = entry.get("nullableVersions") == Some(&versions);
         assert_eq!(nullable, field.nullable.contains(0), "{place}");
         let (declared, about) = (entry["type"].as_str(), entry["about"].as_str());
         let (declared, about) = (declared.unwrap(), about.unwrap());
@@ -117,8 +128,12 @@ fn compare_fields(
             _ => declared.replace("[]", "array of "),
         };
         let (indent, null) = ("· ".repeat(depth), if nullable { ", nullable" } else { "" });
+        let later = match since {
+            0 => String::new(),
+            since => format!(", since version {since}"),
+        };
         *rows += &format!(
-            "| {indent}`{}` | {documented}{null} | {about} |\n",
+            "| {indent}`{}` | {documented}{null}{later} | {about} |\n",
             field.name
         );
         match field.kind {
@@ -161,29 +176,26 @@ fn camel_case(name: &str) -> String {
 fn bodies_made_from_schemas_survive_the_structs() {
     fn check<R: Request>(_: &str, _: &str) {
         let mut rng = SmallRng::seed_from_u64(7);
-        for _ in 0..300 {
-            let body = random_body::<R>(&mut rng);
-            let request: R = ext::decode_request(0, body).unwrap();
-            let chunks = ext::encode_request(0, 5, Some("c"), &request).unwrap();
+        for round in 0..300 {
+            let version = round % (R::VERSIONS.last + 1);
+            let body = random_body::<R>(&mut rng, version);
+            let request: R = ext::decode_request(version, body).unwrap();
+            let chunks = ext::encode_request(version, 5, Some("c"), &request).unwrap();
             let frame = Rope::from(chunks).to_bytes().slice(frame::SIZE_BYTES..);
             let (header, body) = header::parse_request(frame).unwrap();
             assert_eq!((header.api_key, header.correlation_id), (R::KEY, 5));
-            assert_eq!(put(&request), body);
-            assert_eq!(
-                put(&ext::decode_request::<R>(0, body.clone()).unwrap()),
-                body
-            );
+            assert_eq!(put(&request, version), body);
+            let again = ext::decode_request::<R>(version, body.clone()).unwrap();
+            assert_eq!(put(&again, version), body);
 
-            let body = random_body::<R::Response>(&mut rng);
-            let response = ext::decode_response::<R>(0, body).unwrap();
-            let chunks = ext::encode_response::<R>(0, 6, &response).unwrap();
+            let body = random_body::<R::Response>(&mut rng, version);
+            let response = ext::decode_response::<R>(version, body).unwrap();
+            let chunks = ext::encode_response::<R>(version, 6, &response).unwrap();
             let frame = Rope::from(chunks).to_bytes().slice(frame::SIZE_BYTES..);
-            let (correlation_id, body) = header::parse_response(R::KEY, 0, frame).unwrap();
+            let (correlation_id, body) = header::parse_response(R::KEY, version, frame).unwrap();
             assert_eq!(correlation_id, 6);
-            assert_eq!(
-                put(&ext::decode_response::<R>(0, body.clone()).unwrap()),
-                body
-            );
+            let again = ext::decode_response::<R>(version, body.clone()).unwrap();
+            assert_eq!(put(&again, version), body);
         }
     }
     for_each_api!(check);
@@ -193,27 +205,52 @@ fn bodies_made_from_schemas_survive_the_structs() {
 fn damaged_bodies_never_panic() {
     fn check<R: Request>(_: &str, _: &str) {
         let mut rng = SmallRng::seed_from_u64(8);
-        for _ in 0..2000 {
-            let mut request = random_body::<R>(&mut rng).to_vec();
+        for round in 0..2000 {
+            let version = round % (R::VERSIONS.last + 1);
+            let mut request = random_body::<R>(&mut rng, version).to_vec();
             mutate(&mut rng, &mut request);
-            let _ = ext::decode_request::<R>(0, request.into());
-            let mut response = random_body::<R::Response>(&mut rng).to_vec();
+            let _ = ext::decode_request::<R>(version, request.into());
+            let mut response = random_body::<R::Response>(&mut rng, version).to_vec();
             mutate(&mut rng, &mut response);
-            let _ = ext::decode_response::<R>(0, response.into());
+            let _ = ext::decode_response::<R>(version, response.into());
         }
     }
     for_each_api!(check);
 }
 
-fn random_body<T: Wire>(rng: &mut SmallRng) -> Bytes {
-    let mut generator = Generator::new(rng, 0, true);
+#[test]
+fn a_version_carries_what_it_had() {
+    let key = LookupKey {
+        partition: -1,
+        key: Bytes::from_static(b"k"),
+    };
+    let keys = LookupRequest {
+        keys: vec![key],
+        ..LookupRequest::default()
+    };
+    assert_eq!(put(&keys, 1).len(), put(&keys, 0).len() + 1);
+    let prefixes = LookupRequest {
+        prefixes: vec![LookupPrefix::default()],
+        ..keys.clone()
+    };
+    let first = ext::decode_request::<LookupRequest>(0, put(&prefixes, 0)).unwrap();
+    assert_eq!(first, keys);
+    // Nobody is asked for less than was meant.
+    assert!(ext::encode_request(0, 1, None, &keys).is_ok());
+    assert!(ext::encode_request(1, 1, None, &prefixes).is_ok());
+    let error = ext::encode_request(0, 1, None, &prefixes).unwrap_err();
+    assert_eq!(error.to_string(), "Lookup has no version 0");
+}
+
+fn random_body<T: Wire>(rng: &mut SmallRng, version: i16) -> Bytes {
+    let mut generator = Generator::new(rng, version, true);
     generator.structure(fields_of::<T>());
     generator.bytes.into()
 }
 
-fn put<T: Wire>(message: &T) -> Bytes {
+fn put<T: Wire>(message: &T, version: i16) -> Bytes {
     let mut writer = tidelog_protocol_ext::primitives::Writer::new();
-    message.put(&mut writer);
+    message.put(&mut writer, version);
     Rope::from(writer.into_chunks().unwrap()).to_bytes()
 }
 
@@ -302,8 +339,8 @@ fn faults_name_their_field_and_versions_their_api() {
     };
     assert_eq!((field, malformed.at), ("max_bytes", 8));
     assert_eq!(malformed.fault, Fault::Truncated { needed: 4, left: 1 });
-    let error = ext::decode_request::<LookupRequest>(1, Bytes::new()).unwrap_err();
-    assert_eq!(error.to_string(), "Lookup has no version 1");
+    let error = ext::decode_request::<LookupRequest>(2, Bytes::new()).unwrap_err();
+    assert_eq!(error.to_string(), "Lookup has no version 2");
 }
 
 #[test]

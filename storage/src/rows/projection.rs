@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_array::cast::AsArray;
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, RecordBatch,
+    RecordBatchOptions, StructArray,
+};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use super::Shape;
 
@@ -51,6 +56,20 @@ impl Projection {
     /// True when no column is wanted, only how many rows there are.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// What is projected of rows of the whole schema; nothing is copied.
+    ///
+    /// # Errors
+    /// The rows are of another schema.
+    pub fn of_rows(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let columns = self.schema.fields().iter().map(|field| {
+            let column = rows.column_by_name(field.name());
+            narrow(column.ok_or_else(|| missing(field))?, field)
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let columns = columns.collect::<Result<_, _>>()?;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
     }
 
     pub(super) fn columns(&self) -> &[Vec<usize>] {
@@ -135,4 +154,49 @@ fn pruned(shape: &Shape, field: &Arc<Field>, node: usize, marks: &[bool]) -> Arc
         _ => return Arc::clone(field),
     };
     Arc::new(Field::clone(field).with_data_type(kept))
+}
+
+/// A column with those of its members that `field` has.
+fn narrow(column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
+    if column.data_type() == field.data_type() {
+        return Ok(Arc::clone(column));
+    }
+    Ok(match (column.data_type(), field.data_type()) {
+        (DataType::Struct(_), DataType::Struct(members)) => {
+            let column = column.as_struct();
+            let narrowed = members.iter().map(|member| {
+                let own = column.column_by_name(member.name());
+                narrow(own.ok_or_else(|| missing(member))?, member)
+            });
+            let narrowed = narrowed.collect::<Result<_, _>>()?;
+            let nulls = column.nulls().cloned();
+            Arc::new(StructArray::try_new(members.clone(), narrowed, nulls)?)
+        }
+        (DataType::List(_), DataType::List(element)) => narrow_list::<i32>(column, element)?,
+        (DataType::LargeList(_), DataType::LargeList(element)) => {
+            narrow_list::<i64>(column, element)?
+        }
+        (DataType::FixedSizeList(_, len), DataType::FixedSizeList(element, _)) => {
+            let list = column.as_fixed_size_list();
+            let values = narrow(list.values(), element)?;
+            let (element, nulls) = (Arc::clone(element), list.nulls().cloned());
+            Arc::new(FixedSizeListArray::try_new(element, *len, values, nulls)?)
+        }
+        _ => return Err(missing(field)),
+    })
+}
+
+fn narrow_list<O: OffsetSizeTrait>(
+    column: &ArrayRef,
+    element: &FieldRef,
+) -> Result<ArrayRef, ArrowError> {
+    let list = column.as_list::<O>();
+    let values = narrow(list.values(), element)?;
+    let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+    let list = GenericListArray::<O>::try_new(Arc::clone(element), offsets, values, nulls)?;
+    Ok(Arc::new(list))
+}
+
+fn missing(field: &Field) -> ArrowError {
+    ArrowError::SchemaError(format!("the rows have no column {}", field.name()))
 }

@@ -4,20 +4,29 @@ use tidelog_protocol_ext::ErrorCode;
 
 use super::Coded;
 use crate::api::ext::import_records::ImportRefused;
-use crate::api::ext::lookup::{KeyFault, LookupError};
+use crate::api::ext::key_tables::{KeyFault, NotKeyed};
+use crate::api::ext::lookup::LookupError;
 use crate::api::ext::tier_status::UnknownAction;
 use crate::api::ext::union_read_offsets::UnionError;
 use crate::jobs::lake::state::NoCut;
 use crate::owners::keyed::NotReady;
 
+impl Coded for NotKeyed {
+    fn code(&self) -> ErrorCode {
+        match self {
+            NotKeyed::Topic(error) => error.code(),
+            NotKeyed::NoKey | NotKeyed::Columns(_) => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
 impl Coded for LookupError {
     fn code(&self) -> ErrorCode {
         match self {
-            LookupError::Topic(error) => error.code(),
-            LookupError::NotKeyed
-            | LookupError::Columns(_)
-            | LookupError::TooManyKeys { .. }
-            | LookupError::TooMuch { .. } => ErrorCode::InvalidRequest,
+            LookupError::NotKeyed(error) => error.code(),
+            LookupError::TooManyKeys { .. } | LookupError::TooMuch { .. } => {
+                ErrorCode::InvalidRequest
+            }
             LookupError::Rows(_) => ErrorCode::KafkaStorageError,
         }
     }
@@ -42,7 +51,9 @@ impl Coded for ImportRefused {
 impl Coded for KeyFault {
     fn code(&self) -> ErrorCode {
         match self {
-            KeyFault::NoPartition | KeyFault::Ambiguous => ErrorCode::InvalidRequest,
+            KeyFault::NoPartition | KeyFault::Ambiguous | KeyFault::BadCursor => {
+                ErrorCode::InvalidRequest
+            }
             KeyFault::TimedOut => ErrorCode::RequestTimedOut,
             KeyFault::Undecodable => ErrorCode::InvalidRecord,
             KeyFault::NotReady(NotReady::Loading) => ErrorCode::CoordinatorLoadInProgress,

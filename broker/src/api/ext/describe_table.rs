@@ -1,4 +1,4 @@
-//! DescribeTable (key 16004): schemas, keys and sizes of tables. A topic that is no table has key
+//! DescribeTable (key 16004): schemas, keys, sizes and key indexes of tables. A topic that is no table has key
 //! and value as its columns.
 
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use tidelog_coordinator::cluster::Topic;
 use tidelog_coordinator::cluster::settings::{TableKey, TableSettings};
 use tidelog_keyed::partitioner::Rule;
 use tidelog_protocol_ext::ext::describe_table::{
-    DescribeTableRequest, DescribeTableResponse, Schema, Table, TableName, TablePartition,
+    self as wire, DescribeTableRequest, DescribeTableResponse, Schema, Table, TableName,
+    TablePartition,
 };
 use tidelog_protocol_ext::{ErrorCode, StrBytes};
 use tidelog_storage::{Partition, arrow_schema_message};
@@ -21,7 +22,7 @@ use crate::api::error::{Coded, Failure};
 use crate::jobs::lake;
 use crate::jobs::rows::format::{BadFormat, Format};
 use crate::owners::cluster::View;
-use crate::owners::keyed::rules_of;
+use crate::owners::keyed::{NotReady, rules_of};
 
 /// A size that is not known.
 const UNKNOWN: i64 = -1;
@@ -75,7 +76,7 @@ fn describe(ctx: &Context, view: &View, wanted: &TableName) -> Result<Table, Des
             .map(|(namespace, _)| StrBytes::from_static_str(namespace)),
         lake_table: lake.map(|(_, table)| StrBytes::from_string(table)),
         partitions: (0..topic.partitions)
-            .filter_map(|index| partition(ctx, topic, index))
+            .filter_map(|index| partition(ctx, topic, index, is_keyed))
             .collect(),
         ..Table::default()
     })
@@ -112,7 +113,7 @@ fn partitioner(topic: &Topic, settings: &TableSettings) -> Option<StrBytes> {
     name.map(StrBytes::from_static_str)
 }
 
-fn partition(ctx: &Context, topic: &Topic, index: i32) -> Option<TablePartition> {
+fn partition(ctx: &Context, topic: &Topic, index: i32, is_keyed: bool) -> Option<TablePartition> {
     let partition = ctx.broker.log().partition(topic.id, index)?;
     let marks = partition.marks();
     Some(TablePartition {
@@ -121,7 +122,39 @@ fn partition(ctx: &Context, topic: &Topic, index: i32) -> Option<TablePartition>
         stable_end: marks.stable_end,
         rows_to: partition.rows_to(),
         row_count: row_count(ctx, topic, &partition, marks.log_start),
+        ..index_of(ctx, topic, index, is_keyed)
     })
+}
+
+/// What is known of a partition's key index, and nothing else.
+fn index_of(ctx: &Context, topic: &Topic, index: i32, is_keyed: bool) -> TablePartition {
+    let statistics = match is_keyed {
+        true => {
+            let table = ctx.broker.keyed().open_table(topic.id, index);
+            table.and_then(|table| table.statistics()).map(Some)
+        }
+        false => Ok(None),
+    };
+    let unknown = |index_state| TablePartition {
+        index_state,
+        reflected_offset: UNKNOWN,
+        index_offset: UNKNOWN,
+        row_estimate: UNKNOWN,
+        index_memory_bytes: UNKNOWN,
+        ..TablePartition::default()
+    };
+    match statistics {
+        Ok(None) => unknown(wire::INDEX_NONE),
+        Err(NotReady::Loading) => unknown(wire::INDEX_LOADING),
+        Err(NotReady::Lost(_)) => unknown(wire::INDEX_LOST),
+        Ok(Some(known)) => TablePartition {
+            reflected_offset: known.reflects,
+            index_offset: known.applied,
+            row_estimate: i64::try_from(known.rows).unwrap_or(i64::MAX),
+            index_memory_bytes: i64::try_from(known.overlay_bytes).unwrap_or(i64::MAX),
+            ..unknown(wire::INDEX_READY)
+        },
+    }
 }
 
 /// Rows in files and in memory; not known while a block is cut by the log start, nor where nobody

@@ -4,7 +4,7 @@
 //!   columnar_fetch ─▶ columns, filter (which) ─▶ source (rows files, blocks in memory, or the log itself)
 //!   columnar_produce ─▶ value_form (of what topic) ─▶ sent_rows (off the reactor) ─▶ data::write
 //!   describe_table ─▶ formats, marks; alter_table ─▶ the cluster image, which formats follow
-//!   lookup ─▶ key tables ─▶ rows
+//!   lookup (with prefixes), scan (with scanned_page) ─▶ key_tables ─▶ rows_of_keys
 //!   tier_status, union_read_offsets ─▶ the lake
 //!   import_records ─▶ log
 //! ```
@@ -16,8 +16,12 @@ pub mod columns;
 pub mod describe_table;
 mod filter;
 pub mod import_records;
+pub mod key_tables;
 pub mod lookup;
+mod prefixes;
 mod rows_of_keys;
+pub mod scan;
+mod scanned_page;
 pub mod sent_rows;
 mod source;
 pub mod tier_status;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tidelog_keyed::FjallStore;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Keyed, Table};
 use crate::shutdown::ShutdownSignal;
@@ -45,6 +46,7 @@ pub(super) async fn run(keyed: Arc<Keyed>, engines: Arc<FjallStore>, mut stop: S
         let overlay_bytes = keyed.log.blocking(flushing).await;
         keyed.overlay_bytes.store(overlay_bytes, Ordering::Relaxed);
         keyed.flushed.notify_waiters();
+        keyed.snapshots.expire(Instant::now());
         if is_last {
             return;
         }
@@ -70,6 +72,7 @@ async fn open(
     let opened = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         table.open(&*engines, &keyed.log);
+        keyed.opened.notify_waiters();
     });
     if let Err(error) = opened.await
         && error.is_panic()

@@ -1,12 +1,13 @@
 //! One partition's table through its life: closed, opening, open; or lost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tidelog_keyed::checkpoint::{CheckpointReader, ReadError as CheckpointError};
+use tidelog_keyed::scan::KeyRange;
 use tidelog_keyed::{
     CatchUpError, ChangelogError, CheckError, Chunk, EngineError, EngineStore, FoldError, Home,
     KeyedTable, Lookup, OpenError, Opened, Start, TableOptions,
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::checkpoints;
 use super::merging::{BadMerge, Merging};
+use super::snapshots::Snapshot;
 use crate::log::Log;
 
 /// One piece of the log that is folded.
@@ -50,6 +52,21 @@ enum NotOpened {
     OtherRules,
     #[error(transparent)]
     Changelog(#[from] ChangelogError),
+}
+
+/// An overlay beyond this many bytes is flushed before a snapshot: taking one looks at all of it.
+const SNAPSHOT_OVERLAY_BYTES: usize = 1 << 20;
+
+/// What a table is made of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Lookups reflect every change below at least.
+    pub reflects: Offset,
+    /// The index on the disk reflects everything below.
+    pub applied: Offset,
+    /// Rows, about: replaced and deleted ones may still count, and the newest not yet.
+    pub rows: u64,
+    pub overlay_bytes: usize,
 }
 
 /// The table of one partition.
@@ -202,6 +219,48 @@ impl Table {
         table
             .lookup(keys, stable_end)
             .map_err(|error| self.failed(&error))
+    }
+
+    /// The table as of the stable end of this moment or a later one. Blocks.
+    ///
+    /// # Errors
+    /// As [`Table::catch_up`].
+    pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot, NotReady> {
+        let stable_end = self.partition.marks().stable_end;
+        if !self.is_folded_to(stable_end) {
+            self.catch_up(stable_end)?;
+        }
+        let table = self.opened()?;
+        let view = || {
+            if table.overlay_bytes() > SNAPSHOT_OVERLAY_BYTES {
+                table.flush()?;
+            }
+            table.view(KeyRange::all(), stable_end)
+        };
+        let view = view().map_err(|error| self.failed(&error))?;
+        Ok(Snapshot::new(
+            Arc::clone(self),
+            Arc::downgrade(&table),
+            view,
+        ))
+    }
+
+    /// # Errors
+    /// The table is not open.
+    pub fn statistics(&self) -> Result<Statistics, NotReady> {
+        let table = self.opened()?;
+        Ok(Statistics {
+            reflects: table.folded_to().min(self.partition.marks().stable_end),
+            applied: table.applied(),
+            rows: table.approximate_rows(),
+            overlay_bytes: table.overlay_bytes(),
+        })
+    }
+
+    /// Whether it is open as it was then.
+    pub(super) fn is_still(&self, then: &Weak<KeyedTable>) -> bool {
+        let open = self.opened();
+        open.is_ok_and(|open| std::ptr::eq(Arc::as_ptr(&open), then.as_ptr()))
     }
 
     /// Takes the table down after an engine failed, to be opened anew.

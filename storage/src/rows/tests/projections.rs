@@ -73,6 +73,7 @@ fn every_selection_of_columns_comes_out_whole() {
         let got = as_client(&projection, &message);
         assert_eq!(got, expected(&rows, &projection), "seed {seed}: {paths:?}");
         assert_eq!(block.decode(&projection).unwrap(), got);
+        assert_eq!(projection.of_rows(&rows).unwrap(), got);
         assert_eq!((message.first_offset, message.end_offset), (100, end));
         assert_eq!(message.rows, rows.num_rows() as u64);
     }
