@@ -70,6 +70,7 @@ fn values_are_checked_by_type_range_and_grammar() {
         ("leader.replication.throttled.replicas", "0:1,1:1"),
         ("tidelog.table.mode", "key_value"),
         ("tidelog.table.schema", " "),
+        ("tidelog.table.invalid.records", "suspend"),
     ];
     for (name, value) in accepted {
         assert_eq!(check(&[(name, value)], 3), Ok(()), "{name}={value}");
@@ -119,6 +120,11 @@ fn values_are_checked_by_type_range_and_grammar() {
             "tidelog.table.mode",
             "keyvalue",
             "use disabled, key_value, inline, inferred, auto",
+        ),
+        (
+            "tidelog.table.invalid.records",
+            "dlq_table",
+            "must be one of dead_letter, drop, suspend, reject",
         ),
         ("tidelog.table.schema", "[1]", "must be a JSON object"),
         ("tidelog.table.schema", "{", "is not JSON"),
@@ -344,6 +350,7 @@ fn defaults_resolve_to_kafkas() {
     assert_eq!(resolved.max_message_bytes, 1_048_588);
     assert_eq!(resolved.compression, Compression::Producer);
     assert_eq!(resolved.table.codec, TableCodec::Zstd);
+    assert_eq!(resolved.table.invalid_records, InvalidRecords::DeadLetter);
     assert_eq!(
         resolved.lake,
         LakeSettings {
