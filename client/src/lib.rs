@@ -65,6 +65,7 @@ mod offsets;
 mod partitioner;
 #[cfg(feature = "decode")]
 mod plain;
+mod prepare;
 mod produce;
 mod scan;
 mod source;
