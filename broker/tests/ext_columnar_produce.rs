@@ -382,6 +382,18 @@ async fn what_is_no_row_of_the_table_is_refused_with_its_name() {
         let (code, message) = client.refused(&request(id, &[rows])).await;
         assert_eq!((code, message.as_str()), expected);
     }
+    // A few bytes that would be many.
+    let mut bomb = request(narrow, &[orders(&[0])]);
+    let zeros = columns(vec![("id", Arc::new(Int64Array::from(vec![0; 1 << 16])))]);
+    bomb.topics[0].arrow_schema = schema_message(&zeros.schema()).unwrap();
+    let zeros = rows_message(&zeros, Compression::Zstd).unwrap();
+    assert!(zeros.len() < 1_000);
+    bomb.topics[0].partitions[0].rows = vec![zeros].into();
+    let (code, message) = client.refused(&bomb).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (MessageTooLarge, "rows of more than 3200 bytes")
+    );
     let faulty = columns(vec![("city", texts())]);
     let answer = client
         .send_rows(&request(topic, &[orders(&[1]), orders(&[2])]))
@@ -837,6 +849,11 @@ async fn the_client_writes_what_it_reads() {
     );
     assert!(!error.is_transient());
     producer.send(&rows.slice(1, 3)).await.unwrap();
+    // Rows that were read are written as they came.
+    let mut scan = table.scan().until_end().open().await.unwrap();
+    let read = scan.next().await.unwrap().unwrap();
+    let written = producer.send_to(2, &read.batch.slice(0, 2)).await.unwrap();
+    assert_eq!(written[0].rows, 2);
     let error = producer.send_to(9, &rows).await.unwrap_err();
     assert_eq!(error.error_code(), Some(ErrorCode::UnknownTopicOrPartition));
 }

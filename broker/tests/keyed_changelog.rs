@@ -151,6 +151,7 @@ impl Client {
                 min_offset,
             }]),
             keys: KEYS.iter().map(key).collect(),
+            prefixes: Vec::new(),
         };
         let started = Instant::now();
         let answer = loop {

@@ -72,6 +72,7 @@ mod partitioner;
 #[cfg(feature = "decode")]
 mod plain;
 mod prefix_lookup;
+mod prepare;
 mod produce;
 mod scan;
 mod source;

@@ -27,6 +27,7 @@ use crate::api::Ours;
 use crate::config::Retry;
 use crate::error::{BrokerError, Error, Result, said};
 use crate::partitioner;
+use crate::prepare::prepare;
 use crate::table::Table;
 
 /// Bytes of rows that are sent at once to begin with: brokers take records of 1 MiB together, and
@@ -51,7 +52,9 @@ pub struct Written {
 /// Writes rows to a table: see [`Table::producer`].
 ///
 /// Columns go by name. A nullable column of the table may be left out; `_key`, `_timestamp` and
-/// `_headers` may stand among the columns and become those of the records.
+/// `_headers` may stand among the columns and become those of the records. `_partition`, `_offset`
+/// and `_timestamp_type`, which only the broker gives, are left out, so that rows of a scan can be
+/// written as they are. Dictionaries and views become plain values.
 #[derive(Debug)]
 pub struct Producer {
     table: Table,
@@ -91,7 +94,8 @@ impl Producer {
     /// [`Error::Schema`] for a table whose partitioner is not known here.
     pub async fn send(&mut self, rows: &RecordBatch) -> Result<Vec<Written>> {
         let partitions = self.partitions().await?;
-        let parts = self.split(rows, &partitions)?;
+        let rows = prepare(rows).map_err(|error| self.unwritable(&error))?;
+        let parts = self.split(&rows, &partitions)?;
         self.turn = self.turn.wrapping_add(1);
         let mut written = Vec::new();
         for (partition, rows) in parts {
@@ -110,7 +114,8 @@ impl Producer {
         if !self.partitions().await?.contains(&partition) {
             return Err(self.refusal(partition, ErrorCode::UnknownTopicOrPartition));
         }
-        self.slices(partition, rows).await
+        let rows = prepare(rows).map_err(|error| self.unwritable(&error))?;
+        self.slices(partition, &rows).await
     }
 
     /// Every partition of the topic, in order.

@@ -1,8 +1,10 @@
-//! `tidelog produce`: lines to records.
+//! `tidelog produce`: lines to records, or the rows of a file ([`rows`]).
 //!
 //! A thread reads lines; what has come is sent when the last batch was answered, so that a slow
 //! writer's line leaves at once and a fast one's lines leave in large batches. In order, one batch of a
 //! partition at a time.
+
+mod rows;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +39,10 @@ pub struct Options {
     topic: String,
     #[command(flatten)]
     server: Server,
-    /// Read lines from here instead of standard input
+    /// What comes in
+    #[arg(long, value_enum, default_value_t = Input::Lines)]
+    input: Input,
+    /// Read from here instead of standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// What stands between key and value; without it lines are values without keys
@@ -58,6 +63,16 @@ pub struct Options {
     /// How batches are compressed
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Input {
+    /// Lines, a record each
+    Lines,
+    /// An Arrow IPC stream, whose columns are the table's
+    Arrow,
+    /// A Parquet file, whose columns are the table's
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,6 +120,9 @@ impl Options {
                 self.topic
             )));
         }
+        if self.input != Input::Lines {
+            return rows::run(&self, &client).await;
+        }
         let rule = self.rule(&client).await?;
         let mut producer = Producer {
             options: &self,
@@ -121,7 +139,7 @@ impl Options {
             // Typed errors keep their type: what to do about them is told by it.
             _ => error.context(format!("after {records} records were acknowledged")),
         })?;
-        producer.tell(records)
+        tell(&self, &producer.sent, records)
     }
 
     /// What gives a key its partition: the table's own rule, or that of Java's clients.
@@ -295,28 +313,27 @@ impl Producer<'_> {
         })?;
         Ok(answer.base_offset)
     }
+}
 
-    fn tell(&self, records: u64) -> Result<()> {
-        let mut out = Out::new();
-        if self.options.server.json {
-            let partitions = self.sent.iter().map(|(partition, sent)| {
-                json!({"partition": partition, "records": sent.records, "next_offset": sent.end})
-            });
-            let partitions: Vec<_> = partitions.collect();
-            out.json(
-                &json!({"topic": self.options.topic, "records": records, "partitions": partitions}),
-            )?;
-        } else {
-            out.line(&format!("{records} records"))?;
-            for (partition, sent) in &self.sent {
-                let (records, end) = (sent.records, sent.end);
-                out.line(&format!(
-                    "  partition {partition}: {records}, next offset {end}"
-                ))?;
-            }
+/// What was acknowledged.
+fn tell(options: &Options, sent: &BTreeMap<i32, Sent>, records: u64) -> Result<()> {
+    let mut out = Out::new();
+    if options.server.json {
+        let partitions = sent.iter().map(|(partition, sent)| {
+            json!({"partition": partition, "records": sent.records, "next_offset": sent.end})
+        });
+        let partitions: Vec<_> = partitions.collect();
+        out.json(&json!({"topic": options.topic, "records": records, "partitions": partitions}))?;
+    } else {
+        out.line(&format!("{records} records"))?;
+        for (partition, sent) in sent {
+            let (records, end) = (sent.records, sent.end);
+            out.line(&format!(
+                "  partition {partition}: {records}, next offset {end}"
+            ))?;
         }
-        out.done()
     }
+    out.done()
 }
 
 /// Whether a failed attempt surely left nothing behind.

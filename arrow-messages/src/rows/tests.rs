@@ -91,6 +91,12 @@ fn what_was_written_is_read() {
             assert_eq!(read, [batch.clone(), batch], "{rows} rows, {compression:?}");
         }
     }
+    for (compression, codec) in COMPRESSIONS
+        .into_iter()
+        .zip([Codec::None, Codec::Lz4, Codec::Zstd])
+    {
+        assert_eq!(codec_of(&encode(&sample(1), compression)), Ok(codec));
+    }
     let schema = sample(1).schema();
     let read = read_schema(&schema_message(&schema).unwrap()).unwrap();
     assert_eq!(read, *schema);

@@ -33,9 +33,8 @@ impl Client {
         self.correlation_id += 1;
         let id = self.correlation_id;
         let frame = ext::encode_request(version, id, Some(&self.client_id), request).unwrap();
-        for piece in frame {
-            self.socket.write_all(&piece).await.unwrap();
-        }
+        // In one piece: with several, the last would wait until the first is acknowledged.
+        self.socket.write_all(&frame.concat()).await.unwrap();
         let frame = tokio::time::timeout(PATIENCE, self.frame()).await.unwrap();
         let (answered, body) = header::parse_response(R::KEY, version, frame).unwrap();
         assert_eq!(answered, id);

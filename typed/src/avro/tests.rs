@@ -470,6 +470,66 @@ fn bytes_that_are_no_value_say_why() {
     );
 }
 
+/// Rows of JSON, as columns of the writer's draft, to be written.
+fn unwritten(kind: Value, row: &str) -> String {
+    let schema = record_of(kind);
+    let writer = writer(&schema);
+    let table = writer.draft().clone().allocate().unwrap();
+    let mut columns = Group::new(table.fields());
+    crate::json::append(&mut columns, 0, row.as_bytes()).unwrap();
+    let fields = crate::arrow::fields(table.fields());
+    let rows = arrow_array::StructArray::new(fields, columns.finish().unwrap(), None).into();
+    let mut out = Vec::new();
+    let written = writer
+        .rows(&rows)
+        .unwrap()
+        .write_within(0, 1 << 10, &mut out);
+    written.unwrap_err().to_string()
+}
+
+#[test]
+fn rows_that_a_schema_cannot_hold_say_why() {
+    let fixed = |size: usize, name: &str| json!({"type": "fixed", "name": "F", "size": size, "logicalType": name});
+    let letters = json!({"type": "enum", "name": "E", "symbols": ["A"]});
+    for (kind, row, expected) in [
+        (
+            letters,
+            r#"{"a":"B"}"#,
+            "field a: not exactly a value of enum E",
+        ),
+        (
+            fixed(2, "none"),
+            r#"{"a":"AAAA"}"#,
+            "field a: not exactly a value of fixed(2)",
+        ),
+        (
+            fixed(16, "uuid"),
+            r#"{"a":"b"}"#,
+            "field a: not exactly a value of uuid",
+        ),
+        (
+            json!({"type": "int", "logicalType": "time-millis"}),
+            r#"{"a":1}"#,
+            "field a: not exactly a value of time-millis",
+        ),
+        (
+            json!(["int", "string"]),
+            r#"{"a":{"int":1,"string":"x"}}"#,
+            "field a: not exactly a value of a union, which takes exactly one of its branches",
+        ),
+        (
+            json!({"type": "array", "items": ["null", "int", "string"]}),
+            r#"{"a":[null,{}]}"#,
+            "field a[]: not exactly a value of a union, which takes exactly one of its branches",
+        ),
+    ] {
+        assert_eq!(unwritten(kind, row), expected);
+    }
+    let many = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(2_000));
+    let error = unwritten(json!({"type": "array", "items": "int"}), &many);
+    assert_eq!(error, "more bytes than were allowed");
+}
+
 #[test]
 fn values_alone_become_a_batch() {
     let writer = writer(&record_of(json!("int")));
