@@ -99,10 +99,11 @@ impl Shared {
     async fn next(&self) -> Result<Option<Rows>, Failure> {
         let mut source = self.source.lock().await;
         let source = source.as_mut().ok_or(Failure::Closed)?;
-        let outcome = source.ready().await;
-        let rows = source.pop();
+        let ready = source.ready().await;
+        // After a failure, rows that came with it are for who tries on.
+        let rows = ready.map(|ready| if ready { source.pop() } else { None });
         *self.positions() = source.positions();
-        outcome.map(|_| rows)
+        rows
     }
 
     /// `None` if there are none, or somebody else waits for them.

@@ -31,6 +31,7 @@ class Count:
 
     @property
     def total(self) -> int:
+        """All rows."""
         return self.lake_rows + self.log_rows
 
 
