@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use support::TestBroker;
 use support::data::*;
+use support::group::text;
 use support::table::columnar;
 use support::txn::{Speaks, Transactor};
 use tidelog_protocol_ext::ErrorCode;
+use tidelog_protocol_ext::ext::alter_table::{AlterTableRequest, ColumnChange};
 use tidelog_records::{BatchHeader, Records};
 use tidelog_registry::SchemaId;
 use tidelog_typed::avro;
@@ -89,7 +91,7 @@ async fn values_in_avro_name_a_schema_that_the_registry_has() {
     client.make_topic("t", 1, &TABLE).await;
     let settings = [
         ("tidelog.view.of", "t"),
-        ("tidelog.view.filter", "n <> 2"),
+        ("tidelog.view.filter", "n IS NULL OR n <> 2"),
         ("tidelog.view.columns", "_offset,n"),
         ("tidelog.view.format", "avro"),
     ];
@@ -97,18 +99,9 @@ async fn values_in_avro_name_a_schema_that_the_registry_has() {
     let rows = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":-300}"#, "{}"];
     client.produce("t", 0, batch(&rows)).await;
     let shown = client.fetch("a-view", 0, 0).await.records;
-    let [whole] = <[_; 1]>::try_from(batches(&shown)).unwrap();
-    let records = Records::open(&whole, 1 << 10).unwrap();
-    let values: Vec<_> = records
-        .iter()
-        .map(|record| record.unwrap().value.unwrap().to_vec())
-        .collect();
-    let id = i32::from_be_bytes(values[0][1..5].try_into().unwrap());
-    assert!(
-        values
-            .iter()
-            .all(|value| value[0] == 0 && value[1..5] == id.to_be_bytes())
-    );
+    let values = avro_values(&shown);
+    let id = values[0].0;
+    assert!(values.iter().all(|value| value.0 == id));
 
     let registry = broker.running().broker.registry();
     let latest = registry.latest("a-view-value").await.unwrap().unwrap();
@@ -117,7 +110,7 @@ async fn values_in_avro_name_a_schema_that_the_registry_has() {
     let table = writer.draft().fields.iter().map(|field| &field.name[..]);
     assert_eq!(table.collect::<Vec<_>>(), ["_offset", "n"]);
     // Offset 0, 2, 3; then n: its place in ["null", "long"], and a zigzag number.
-    let bodies: Vec<_> = values.iter().map(|value| &value[5..]).collect();
+    let bodies: Vec<_> = values.into_iter().map(|value| value.1).collect();
     assert_eq!(bodies, [&[0, 2, 2][..], &[4, 2, 0xd7, 4], &[6, 0]]);
 
     // The same after a restart, and nothing is registered twice.
@@ -138,6 +131,61 @@ async fn values_in_avro_name_a_schema_that_the_registry_has() {
         message.contains("größe") && message.contains("avro"),
         "{message}"
     );
+}
+
+/// The values of records in Avro: the ids of their schemas, and what stands behind.
+fn avro_values(records: &Option<bytes::Bytes>) -> Vec<(i32, Vec<u8>)> {
+    let mut values = Vec::new();
+    for batch in batches(records) {
+        for record in &Records::open(&batch, 1 << 10).unwrap() {
+            let value = record.unwrap().value.unwrap().to_vec();
+            assert_eq!(value[0], 0);
+            let id = i32::from_be_bytes(value[1..5].try_into().unwrap());
+            values.push((id, value[5..].to_vec()));
+        }
+    }
+    values
+}
+
+#[tokio::test]
+async fn a_column_more_is_another_version_of_the_schema() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let topic = client.make_topic("t", 1, &TABLE).await;
+    let settings = [("tidelog.view.of", "t"), ("tidelog.view.format", "avro")];
+    client.make_topic("v", -1, &settings).await;
+    client.produce("t", 0, batch(&[r#"{"n":1}"#])).await;
+    let before = avro_values(&client.fetch("v", 0, 0).await.records);
+    let [(first, _)] = before[..] else {
+        panic!("{before:?}");
+    };
+    assert_eq!(before, [(first, vec![2, 2])]);
+
+    let more = AlterTableRequest {
+        timeout_ms: 10_000,
+        topic_id: topic,
+        name: None,
+        schema_id: -1,
+        validate_only: false,
+        changes: vec![ColumnChange {
+            action: 0,
+            path: text("city"),
+            column_type: Some(text("string")),
+            new_name: None,
+        }],
+    };
+    assert_eq!(client.call_ext(&more).await.error_code, 0);
+    client
+        .produce("t", 0, batch(&[r#"{"n":2,"city":"Ulm"}"#]))
+        .await;
+    let after = avro_values(&client.fetch("v", 0, 0).await.records);
+    let registry = broker.running().broker.registry();
+    let second = registry.latest("v-value").await.unwrap().unwrap().id.0;
+    assert_ne!(first, second);
+    let expected = [vec![2, 2, 0], vec![2, 4, 2, 6, b'U', b'l', b'm']];
+    assert_eq!(after, expected.map(|value| (second, value)));
+    let image = registry.service().image();
+    assert_eq!(image.subject("v-value").unwrap().latest().unwrap().0, 2);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 mod support;
 
 use support::TestBroker;
-use tidelog::owners::registry::SCHEMAS_TOPIC_ID;
+use tidelog::owners::registry::{LookupError, SCHEMAS_TOPIC_ID};
 use tidelog_registry::{Command, Format, Registration, SchemaId, Version, VersionRef};
 use uuid::Uuid;
 
@@ -143,6 +143,19 @@ async fn schemas_are_found_here_and_at_another_server() {
         assert_eq!(registry.schema_of_guid(Uuid::nil()).await.unwrap(), None);
         assert_eq!(registry.schema(SchemaId(99)).await.unwrap(), None);
         assert_eq!(registry.latest("none").await.unwrap(), None);
+
+        let schema =
+            |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+        let text = schema(r#"{"name":"a","type":"int"}"#);
+        let id = registry.register_avro("of/views", text).await.unwrap();
+        let latest = registry.latest("of/views").await.unwrap().unwrap();
+        assert_eq!((latest.id, id), (id, SchemaId(3)), "once for both");
+        let other = schema(r#"{"name":"b","type":"int"}"#);
+        let refused = registry.register_avro("of/views", other).await;
+        assert!(
+            matches!(refused, Err(LookupError::Unusable(_))),
+            "{refused:?}"
+        );
     }
     drop(own);
     let registry = other.running().broker.registry();

@@ -127,6 +127,10 @@ fn advice(error: &tidelog_client::Error) -> Option<&'static str> {
         Client::Connect { .. } => {
             "is `tidelog serve` running there? --bootstrap names another broker"
         }
+        Client::Unsupported {
+            api: "ConsumerGroupHeartbeat",
+            ..
+        } => "a group on columns needs a broker with KIP-848, as Apache Kafka is from 4.0 on",
         Client::Unsupported { .. } => {
             "the broker is no Tidelog, or has tidelog.extensions.enable=false"
         }

@@ -11,6 +11,7 @@ use tidelog_typed::avro::{AvroRows, BadSchema, Mismatch, Writer, record_name, sc
 use tidelog_typed::{JsonRows, JsonStyle, UnwritableType};
 use uuid::Uuid;
 
+use crate::api::data::compute::compute;
 use crate::owners::registry::{LookupError, Registry};
 
 /// Every column stands in every value, so that readers see which there are.
@@ -130,7 +131,8 @@ impl AvroSchemas {
         if let Some(known) = self.known.lock().get(&key) {
             return Ok(Arc::clone(known));
         }
-        let (text, writer) = avro_text(topic, columns)?;
+        let (name, columns) = (topic.to_owned(), columns.clone());
+        let (text, writer) = compute(move || avro_text(&name, &columns)).await?;
         let subject = subject(topic);
         let registered = registry.register_avro(&subject, text).await;
         let id = registered.map_err(|error| AvroError::Registry { subject, error })?;

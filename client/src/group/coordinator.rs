@@ -43,7 +43,7 @@ pub(super) struct Identity {
 pub(super) struct Coordinator {
     client: Client,
     group: String,
-    /// `None`: to be found.
+    /// `None`: to be found. Held while it is looked for: all who need it wait for the one attempt.
     link: Mutex<Option<Arc<Link>>>,
 }
 
