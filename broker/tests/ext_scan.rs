@@ -436,6 +436,57 @@ async fn values_that_are_no_rows_are_counted_apart_and_a_sum_never_wraps() {
 }
 
 #[tokio::test]
+async fn merged_rows_are_scanned_as_what_they_were_merged_to() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.client().await;
+    let set = [
+        ("tidelog.table.mode", "inline"),
+        (
+            "tidelog.table.schema",
+            r#"{"fields":[{"name":"n","type":"long"},{"name":"who","type":"string"}]}"#,
+        ),
+        ("tidelog.table.key", "record_key"),
+        ("tidelog.table.merge-engine", "aggregation"),
+        ("tidelog.table.aggregates", "n:sum"),
+    ];
+    let topic = client.make_topic("sums", 1, &set).await;
+    let mut expected = BTreeMap::<String, i64>::new();
+    let mut batch = BatchBuilder::new();
+    for n in 0..500 {
+        let (key, who) = (format!("k{}", n % 7), n % 3);
+        *expected.entry(key.clone()).or_default() += n;
+        let value = format!(r#"{{"n":{n},"who":"w{who}"}}"#);
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        batch.append(now_ms(), key, value, []).unwrap();
+    }
+    let produced = client.produce("sums", 0, batch.finish().unwrap()).await;
+    assert_eq!(produced.error_code, 0, "{produced:?}");
+    let columns = ["_key", "n"];
+    let mut request = ScanRequest {
+        max_wait_ms: 20_000,
+        max_bytes: 1 << 20,
+        topic_id: topic,
+        projection: Some(columns.iter().map(|name| text(name)).collect()),
+        partitions: vec![ScanPartition::default()],
+        ..ScanRequest::default()
+    };
+    let answer = client.scan(&request).await;
+    let table = client.describe_table(topic).await;
+    let messages = answer.partitions[0].messages.to_bytes();
+    let rows = decode_messages(&table, Some(&columns), answer.schema_id, &messages).remove(0);
+    let sums = rows.column(1).as_primitive::<Int64Type>();
+    let keys = rows.column(0).as_binary::<i32>().iter();
+    let keys = keys.map(|key| String::from_utf8(key.unwrap().to_vec()).unwrap());
+    let found: Vec<_> = keys.zip(sums.values().iter().copied()).collect();
+    assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+    // A filter sees what they were merged to, and no record of them.
+    let least = sums.values().iter().min().unwrap();
+    let filter = parse(&format!("n <= {least} AND who IS NOT NULL")).unwrap();
+    request.filter = Some(filter.encode().unwrap().into());
+    assert_eq!(client.scan(&request).await.partitions[0].row_count, 1);
+}
+
+#[tokio::test]
 async fn prefixes_find_what_a_map_finds_however_they_are_cut() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.client().await;
@@ -612,7 +663,9 @@ async fn what_cannot_be_scanned_says_why() {
     assert_eq!(answer.error_code, INVALID_REQUEST);
     request.topic_id = Uuid::from_u128(5);
     assert_eq!(client.call_ext(&request).await.error_code, 100);
-    // A partition that does not exist fails alone, and one that takes too long.
+    // Once all are open, one that does not exist fails alone, and one that takes too long.
+    let open = client.scan(&world.request()).await;
+    assert!(open.partitions.iter().all(|one| one.error_code == 0));
     let mut request = world.request();
     request.max_wait_ms = 50;
     request.partitions[0].min_offset = 1;
