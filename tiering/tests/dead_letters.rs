@@ -350,11 +350,11 @@ async fn passes_and_retries_at_once_put_each_record_in_one_place() {
             world.fate.randomize(seed * 100 + round, 0.02);
             let (world, bounds) = (&world, log.bounds.clone());
             let mut source = log.clone();
-            let passing = async {
+            let passing = Box::pin(async {
                 let tierer = world.open(0).await.ok()?;
                 tierer.pass(&mut source, &bounds).await.ok()
-            };
-            let retrying = async { retry(&world.open(0).await.ok()?).await.ok() };
+            });
+            let retrying = Box::pin(async { retry(&world.open(0).await.ok()?).await.ok() });
             world
                 .until_crash(async { tokio::join!(passing, retrying) })
                 .await;
