@@ -9,7 +9,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{
@@ -29,7 +29,7 @@ use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::ext::columnar_produce::{
     ColumnarProduceRequest, ProducePartition, ProduceTopic, ProducedPartition,
 };
-use tidelog_protocol_ext::ext::lookup::{LookupKey, LookupRequest};
+use tidelog_protocol_ext::ext::lookup::{LookupKey, LookupRequest, LookupResponse};
 use tidelog_records::{BatchHeader, Codec, Records};
 use tidelog_registry::{Format, Registration};
 use uuid::Uuid;
@@ -109,6 +109,31 @@ impl Client {
         assert_eq!(answer.base_offset, -1, "{answer:?}");
         let code = ErrorCode::from_code(answer.error_code).unwrap();
         (code, answer.error_message.unwrap().to_string())
+    }
+
+    /// The row of key `a`, once the index is there.
+    async fn row_of_a(&mut self, topic_id: Uuid, columns: &[&str]) -> LookupResponse {
+        let lookup = LookupRequest {
+            max_wait_ms: 0,
+            topic_id,
+            projection: Some(columns.iter().map(|name| text(name)).collect()),
+            min_offsets: None,
+            keys: vec![LookupKey {
+                partition: -1,
+                key: Bytes::from_static(b"a"),
+            }],
+            prefixes: Vec::new(),
+        };
+        let started = Instant::now();
+        loop {
+            let found = self.call_ext(&lookup).await;
+            assert_eq!(found.error_code, 0, "{found:?}");
+            if found.results[0].error_code != ErrorCode::CoordinatorLoadInProgress.code() {
+                return found;
+            }
+            assert!(started.elapsed() < PATIENCE, "{found:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn texts(&mut self, topic: &str, offset: i64) -> Vec<String> {
@@ -522,18 +547,7 @@ async fn a_keyed_table_takes_rows_by_their_keys() {
     );
     assert_eq!(answer.record_errors[0].row, 0);
     // What was acknowledged is found at once.
-    let lookup = LookupRequest {
-        max_wait_ms: 0,
-        topic_id: topic,
-        projection: Some(vec![text("id")]),
-        min_offsets: None,
-        keys: vec![LookupKey {
-            partition: -1,
-            key: Bytes::from_static(b"a"),
-        }],
-        prefixes: Vec::new(),
-    };
-    let found = client.call_ext(&lookup).await;
+    let found = client.row_of_a(topic, &["id"]).await;
     assert_eq!(
         (found.error_code, found.results[0].offset),
         (0, 1),
@@ -568,18 +582,7 @@ async fn columns_that_are_sent_are_those_that_merge() {
         client.texts("t", 0).await[1..],
         [r#"{"s":"x"}"#, r#"{"n":null}"#]
     );
-    let lookup = LookupRequest {
-        max_wait_ms: 0,
-        topic_id: topic,
-        projection: Some(vec![text("n"), text("s")]),
-        min_offsets: None,
-        keys: vec![LookupKey {
-            partition: -1,
-            key: Bytes::from_static(b"a"),
-        }],
-        prefixes: Vec::new(),
-    };
-    let found = client.call_ext(&lookup).await;
+    let found = client.row_of_a(topic, &["n", "s"]).await;
     let table = client.describe_table(topic).await;
     let schema = read_schema(&table.schemas[0].arrow_schema).unwrap();
     let wanted: Vec<_> = ["n", "s"]
