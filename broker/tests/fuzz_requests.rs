@@ -218,8 +218,10 @@ async fn whatever_is_asked_is_answered_or_closed() {
         broker.running().broker.metrics().connections.get() == 0
     })
     .await;
-    until("all memory given back", || {
-        broker.running().broker.ledger().used_bytes() == 0
+    // Rows that are in no file yet stay.
+    until("all other memory given back", || {
+        let broker = &broker.running().broker;
+        broker.ledger().used_bytes() == broker.rows().held_bytes()
     })
     .await;
     // What the requests wrote can be read back.
