@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidelog_keyed::Page;
 use tidelog_keyed::scan::{Cursor, KeyRange};
 use tidelog_predicate::{Bound, Function, Predicate, Total, TotalError, Totals, bind};
 use tidelog_protocol_ext::ext::scan::{
@@ -231,28 +232,26 @@ async fn scan(
     let mut answered = Answered::new(wanted);
     while !left.is_none() {
         let page = read(ctx, &snapshot, after, left).await?;
-        let bytes = page
+        let looked = page
             .rows
             .iter()
             .map(|(key, row)| key.len() + row.value.len());
         // Rows that are nearly nothing are looked at, too.
-        let bytes = bytes.sum::<usize>() + page.rows.len();
-        left.look_bytes = left.look_bytes.saturating_sub(bytes);
-        let (rows_max, before) = (left.rows, (answered.rows, answered.messages.len()));
+        let looked = looked.sum::<usize>() + page.rows.len();
+        let (rows, bytes) = (answered.rows, answered.messages.len());
         let work = {
             let (wanted, merging) = (Arc::clone(wanted), snapshot.table().merging().cloned());
+            let (index, rows_max) = (part.index, left.rows);
             let mut answered = answered;
             move || -> Result<_, ScanFault> {
-                let page =
-                    answered.take(&wanted, merging.as_deref(), part.index, page, rows_max)?;
-                Ok((answered, page))
+                let next = answered.take(&wanted, merging.as_deref(), index, page, rows_max)?;
+                Ok((answered, next))
             }
         };
         (answered, after) = compute(work).await?;
-        left.rows = left.rows.saturating_sub(answered.rows - before.0);
-        left.bytes = left
-            .bytes
-            .saturating_sub(answered.messages.len() - before.1);
+        left.look_bytes = left.look_bytes.saturating_sub(looked);
+        left.rows = left.rows.saturating_sub(answered.rows - rows);
+        left.bytes = left.bytes.saturating_sub(answered.messages.len() - bytes);
         if after.is_none() {
             break;
         }
@@ -312,7 +311,7 @@ async fn read(
     snapshot: &Arc<Snapshot>,
     after: Option<Bytes>,
     left: &Left,
-) -> Result<tidelog_keyed::Page, ScanFault> {
+) -> Result<Page, ScanFault> {
     let rows_max = left.rows.min(PAGE_ROWS);
     let reader = Arc::clone(snapshot);
     let read = move || reader.page(&KeyRange::all(), after.as_deref(), rows_max, PAGE_BYTES);
