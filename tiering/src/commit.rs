@@ -14,10 +14,15 @@
 //! property together with the snapshot; so between our check and the catalog's swap nothing that
 //! matters can change unseen. A port that cannot say what happened sends us back to the load.
 //! There is no pause between attempts: a conflict means that another commit went through.
+//!
+//! A commit to a keyed table also deletes rows, wherever they are in the snapshot it follows; so
+//! its delete files are made for each attempt whose snapshot is another than that of the one before.
 
 use std::collections::{BTreeMap, HashMap};
 
-use iceberg::spec::{DataFile, MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{
+    DataFile, MAIN_BRANCH, ManifestContentType, SnapshotReference, SnapshotRetention, TableMetadata,
+};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use serde_json::json;
 use thiserror::Error;
@@ -25,11 +30,12 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::env::{self, Env};
+use crate::keyed::{Erasure, LiveError};
 use crate::mark::{
     LEDGER_PROPERTY, LastCommit, Ledger, OffsetRange, Suspension, TopicIdentity, summary_key,
 };
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::snapshot::{AppendParts, write_snapshot};
+use crate::snapshot::{Added, Parts, write_snapshot};
 
 /// What one commit does. The data files are complete and durable already.
 #[derive(Debug, Clone)]
@@ -70,6 +76,15 @@ pub enum CommitError {
     Crowded { attempts: u32 },
 }
 
+impl From<LiveError> for CommitError {
+    fn from(error: LiveError) -> Self {
+        match error.suspension() {
+            Ok(suspension) => Self::Suspended(suspension),
+            Err(error) => Self::Files(error),
+        }
+    }
+}
+
 /// The parties to a commit.
 #[derive(Clone, Copy)]
 pub struct Committer<'a> {
@@ -84,9 +99,18 @@ impl Committer<'_> {
     /// Commits `append`, or finds that it is committed. Files of an append that certainly did not
     /// go through are deleted again; where that is not certain they are left to the cleaner.
     pub async fn commit(&self, append: Append) -> Result<CommitOutcome, CommitError> {
+        self.commit_with(append, None).await
+    }
+
+    /// Like [`Committer::commit`], taking rows out by the same commit.
+    pub(crate) async fn commit_with(
+        &self,
+        append: Append,
+        erasure: Option<Erasure<'_>>,
+    ) -> Result<CommitOutcome, CommitError> {
         let commit_id = append.commit_id;
         let mut attempts = Attempts::default();
-        let result = self.run(append, &mut attempts).await;
+        let result = Box::pin(self.run(append, erasure, &mut attempts)).await;
         match &result {
             Ok(CommitOutcome::Committed(table)) => {
                 info!(table = %self.table, %commit_id, location = table.metadata_location, "tiered");
@@ -100,51 +124,47 @@ impl Committer<'_> {
     async fn run(
         &self,
         append: Append,
+        mut erasure: Option<Erasure<'_>>,
         attempts: &mut Attempts,
     ) -> Result<CommitOutcome, CommitError> {
-        let Append {
-            commit_id,
-            table_uuid,
-            moved,
-            data_files,
-        } = append;
-        attempts
-            .files
-            .extend(data_files.iter().map(|file| file.file_path().to_owned()));
-        let snapshot_id = env::snapshot_id(self.env.uuid());
-        let mut files = Some(data_files);
-        let mut parts = None;
+        let commit_id = append.commit_id;
+        attempts.wrote(append.data_files.iter().map(DataFile::file_path));
+        let mut parts = Parts::empty(env::snapshot_id(self.env.uuid()), commit_id);
+        // The snapshot that the deletes were made for.
+        let mut erased_in = None;
         // One round more than attempts: the last only looks.
         for attempt in 0..=self.attempts_max {
             let table = self.load(commit_id, attempts).await?;
-            if table.metadata.uuid() != table_uuid {
-                let found = table.metadata.uuid();
+            let metadata = &table.metadata;
+            if metadata.uuid() != append.table_uuid {
+                let found = metadata.uuid();
                 return Err(Suspension::TableReplaced { found }.into());
             }
-            let ledger = Ledger::read(&table.metadata, self.identity)?;
+            let ledger = Ledger::read(metadata, self.identity)?;
             if ledger.last.is_some_and(|last| last.commit_id == commit_id) {
                 return Ok(CommitOutcome::Committed(table));
             }
-            if !follows(&ledger, &moved) {
+            if !follows(&ledger, &append.moved) {
                 return Ok(CommitOutcome::Outpaced);
             }
             if attempt == self.attempts_max {
                 break;
             }
-            if let Some(files) = files.take() {
-                let io = self.port.file_io();
-                let written =
-                    AppendParts::write(io, &table.metadata, snapshot_id, commit_id, files).await?;
-                attempts
-                    .files
-                    .extend(written.manifest.iter().map(|m| m.manifest_path.clone()));
-                parts = Some(written);
+            if attempt == 0 {
+                parts.rows = self.add_rows(metadata, &parts, &append.data_files).await?;
+                attempts.wrote(parts.rows.manifest_path());
             }
-            let Some(parts) = &parts else { break };
+            let base = Some(metadata.current_snapshot_id());
+            if let Some(erasure) = erasure.as_mut().filter(|_| erased_in != base) {
+                parts.deletes = self.erase(metadata, &parts, erasure, attempt).await?;
+                attempts.wrote(parts.deletes.files.iter().map(DataFile::file_path));
+                attempts.wrote(parts.deletes.manifest_path());
+                erased_in = base;
+            }
             let request = self
-                .request(&table.metadata, &ledger, parts, &moved, attempt)
+                .request(metadata, &ledger, &parts, &append.moved, attempt)
                 .await?;
-            attempts.files.extend(request.1);
+            attempts.wrote(request.1);
             match self.port.commit(self.table, request.0).await {
                 Ok(table) => return Ok(CommitOutcome::Committed(table)),
                 Err(PortError::Conflict(reason)) => {
@@ -166,6 +186,41 @@ impl Committer<'_> {
         })
     }
 
+    /// The manifest of the rows; serves all attempts.
+    async fn add_rows(
+        &self,
+        metadata: &TableMetadata,
+        parts: &Parts,
+        files: &[DataFile],
+    ) -> Result<Added, CommitError> {
+        let location = format!(
+            "{}/metadata/{}-m0.avro",
+            metadata.location(),
+            parts.commit_id
+        );
+        let (io, content) = (self.port.file_io(), ManifestContentType::Data);
+        let (snapshot_id, files) = (parts.snapshot_id, files.to_vec());
+        Ok(Added::write(io, metadata, snapshot_id, content, location, files).await?)
+    }
+
+    /// The deletes for the table's current snapshot, and their manifest.
+    async fn erase(
+        &self,
+        metadata: &TableMetadata,
+        parts: &Parts,
+        erasure: &mut Erasure<'_>,
+        attempt: u32,
+    ) -> Result<Added, CommitError> {
+        let (commit_id, snapshot_id) = (parts.commit_id, parts.snapshot_id);
+        let files = Box::pin(erasure.write(self.port, metadata, commit_id, attempt)).await?;
+        let location = format!(
+            "{}/metadata/{commit_id}-d{attempt}.avro",
+            metadata.location()
+        );
+        let (io, content) = (self.port.file_io(), ManifestContentType::Deletes);
+        Ok(Added::write(io, metadata, snapshot_id, content, location, files).await?)
+    }
+
     async fn load(&self, commit_id: Uuid, attempts: &Attempts) -> Result<LoadedTable, CommitError> {
         let loaded = self.port.load(self.table).await;
         loaded.map_err(|error| attempts.failed(commit_id, error))
@@ -176,7 +231,7 @@ impl Committer<'_> {
         &self,
         metadata: &TableMetadata,
         ledger: &Ledger,
-        parts: &AppendParts,
+        parts: &Parts,
         moved: &BTreeMap<i32, OffsetRange>,
         attempt: u32,
     ) -> Result<(CommitRequest, Option<String>), CommitError> {
@@ -240,6 +295,10 @@ struct Attempts {
 }
 
 impl Attempts {
+    fn wrote(&mut self, files: impl IntoIterator<Item = impl Into<String>>) {
+        self.files.extend(files.into_iter().map(Into::into));
+    }
+
     fn failed(&self, commit_id: Uuid, error: PortError) -> CommitError {
         if self.uncertain {
             return CommitError::Unresolved {

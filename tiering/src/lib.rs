@@ -10,6 +10,7 @@
 //!                          │                     └─ http (REST for DuckDB, PyIceberg, …)
 //!                          └─ mark   how far the lake is, read back from the table
 //! union   snapshot + log bounds → what a reader takes from which        pure
+//! keyed   tables with one row per key: net of changes, deletes by position, merged reads
 //! maintain  few snapshots, manifests and files, none that nothing names
 //! ```
 //!
@@ -19,7 +20,7 @@
 //! durable before a commit names them ([`files`]), metadata before the catalog points at it
 //! ([`catalog`]).
 //!
-//! Invariants: no broker, no Kafka wire, no clock or randomness but [`Env`]; append tables only.
+//! Invariants: no broker, no Kafka wire, no clock or randomness but [`Env`].
 
 pub mod catalog;
 pub mod commit;
@@ -27,9 +28,12 @@ mod convert;
 mod data_file;
 mod env;
 pub mod files;
+mod intake;
+pub mod keyed;
 pub mod maintain;
 pub mod mark;
 pub mod names;
+mod parquet_file;
 mod pass;
 pub mod plan;
 pub mod port;

@@ -1,8 +1,11 @@
 //! The tierer of one topic: open its table, then pass after pass move what the log has.
 //!
-//! A pass is plan → one Parquet file → one commit. It holds no state of its own between passes:
-//! each begins with the mark read from the table, so a crash anywhere, or a second tierer, costs
-//! repeated work and never a row. When to run a pass is the caller's business.
+//! A pass is plan → Parquet files → one commit. It holds no state between passes that matters: each
+//! begins with the mark read from the table, so a crash anywhere, or a second tierer, costs repeated
+//! work and never a row. When to run a pass is the caller's business.
+//!
+//! An append table gets one file per pass, with the rows of all partitions. A keyed table
+//! ([`crate::keyed`]) gets one per partition, and deletes of the rows that its changes replace.
 //!
 //! A pass reads its source and encodes on the thread that drives its future: drive it on a
 //! background runtime.
@@ -10,10 +13,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::Schema as ArrowSchema;
 use iceberg::TableIdent;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataFile, Schema, TableMetadata};
+use parking_lot::Mutex;
+use roaring::RoaringTreemap;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -23,15 +27,17 @@ use crate::commit::{
 use crate::convert::{ConvertError, to_lake};
 use crate::data_file::DataFileWriter;
 use crate::env::{self, Env};
+use crate::intake::Intake;
+use crate::keyed::{BadChange, Erasure, Places, Run};
 use crate::mark::{
     LastCommit, Ledger, OffsetRange, Suspension, TierMark, TopicIdentity, summary_key,
 };
 use crate::plan::{self, LogBounds};
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::rows::{ReadRange, RowSource, SourceError};
+use crate::rows::{RowSource, SourceError};
 use crate::schema::{self, ValueLayout};
-use crate::snapshot::{AppendParts, write_snapshot};
-use crate::table;
+use crate::snapshot::{Parts, write_snapshot};
+use crate::table::{self, Kind};
 
 /// Limits of a pass.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +69,11 @@ pub enum TierState {
 pub struct PassReport {
     /// What this pass moved; empty when there was nothing, or when another tierer was faster.
     pub moved: BTreeMap<i32, OffsetRange>,
+    /// Rows put into the table.
     pub rows: u64,
-    /// Bytes of the Parquet file.
+    /// Rows taken out of it; of keyed tables only.
+    pub replaced: u64,
+    /// Bytes of the Parquet files with the rows.
     pub file_bytes: u64,
     /// The mark after the pass.
     pub mark: TierMark,
@@ -81,6 +90,9 @@ pub enum PassError {
     Source(#[from] SourceError),
     #[error("rows do not fit the table: {0}")]
     Convert(#[from] ConvertError),
+    /// The source contradicts itself, or what it gave before.
+    #[error("partition {partition} has no true changes: {reason}")]
+    Change { partition: i32, reason: BadChange },
     #[error("the source gave partition {partition}, {got} where {asked} was asked")]
     Answer {
         partition: i32,
@@ -116,15 +128,42 @@ pub struct Tierer {
     /// The lake form of the topic's schema.
     wanted: Schema,
     limits: PassLimits,
+    kind: Kind,
+    /// Of a keyed table; away while a pass uses it, and lost if that is dropped.
+    places: Mutex<Places>,
 }
 
 impl Tierer {
-    /// Opens the table of a topic, making it (and its namespace) if it is not there.
+    /// Opens the append table of a topic, making it (and its namespace) if it is not there.
     ///
     /// # Errors
     /// [`Suspension::Schema`] when the layout has no lake form; port errors. A table that is
     /// there but cannot be used is no error here: see [`Tierer::state`].
     pub async fn open(
+        port: Arc<dyn CommitPort>,
+        env: Arc<dyn Env>,
+        table: TableIdent,
+        identity: TopicIdentity,
+        layout: &ValueLayout,
+        limits: PassLimits,
+    ) -> Result<Self, PassError> {
+        Self::open_as(Kind::Append, port, env, table, identity, layout, limits).await
+    }
+
+    /// Like [`Tierer::open`], for the keyed table of a topic: sources give changes of rows.
+    pub async fn open_keyed(
+        port: Arc<dyn CommitPort>,
+        env: Arc<dyn Env>,
+        table: TableIdent,
+        identity: TopicIdentity,
+        layout: &ValueLayout,
+        limits: PassLimits,
+    ) -> Result<Self, PassError> {
+        Self::open_as(Kind::Keyed, port, env, table, identity, layout, limits).await
+    }
+
+    async fn open_as(
+        kind: Kind,
         port: Arc<dyn CommitPort>,
         env: Arc<dyn Env>,
         table: TableIdent,
@@ -140,6 +179,8 @@ impl Tierer {
             identity,
             wanted,
             limits,
+            kind,
+            places: Mutex::default(),
         };
         match tierer.port.load(&tierer.table).await {
             Ok(_) => {}
@@ -153,7 +194,7 @@ impl Tierer {
     /// gone from the log, only a pass can find.
     pub async fn state(&self) -> Result<TierState, PassError> {
         let table = self.port.load(&self.table).await?;
-        Ok(match Ledger::read(&table.metadata, self.identity) {
+        Ok(match self.ledger(&table.metadata) {
             Ok(ledger) => TierState::Active(TierMark::of(&ledger, &table)),
             Err(suspension) => TierState::Suspended(suspension),
         })
@@ -169,15 +210,19 @@ impl Tierer {
         log: &BTreeMap<i32, LogBounds>,
     ) -> Result<PassReport, PassError> {
         let table = self.port.load(&self.table).await?;
-        let ledger = Ledger::read(&table.metadata, self.identity)?;
+        let ledger = self.ledger(&table.metadata)?;
         let ranges = plan::ranges(&ledger.ends, log)?;
         if ranges.is_empty() {
             return Ok(report(&ledger, &table));
         }
         let (table, ledger) = Box::pin(self.fit_schema(table, ledger)).await?;
         let commit_id = self.env.uuid();
-        // Boxed, here and below: encoder and attempts make large futures.
-        let load = Box::pin(self.write_file(source, &ranges, &table.metadata, commit_id)).await?;
+        let load = match self.kind {
+            Kind::Append => {
+                Box::pin(self.load(source, &ranges, &table.metadata, commit_id)).await?
+            }
+            Kind::Keyed => Box::pin(self.run(source, &ranges, &table.metadata, commit_id)).await?,
+        };
         if load.moved.is_empty() {
             return Ok(report(&ledger, &table));
         }
@@ -185,15 +230,16 @@ impl Tierer {
             commit_id,
             table_uuid: table.metadata.uuid(),
             moved: load.moved.clone(),
-            data_files: load.file.iter().cloned().collect(),
+            data_files: load.files.clone(),
         };
-        match Box::pin(self.committer().commit(append)).await? {
+        match Box::pin(self.commit(append, &load)).await? {
             CommitOutcome::Committed(table) => {
                 let ledger = Ledger::read(&table.metadata, self.identity)?;
-                let file = load.file.as_ref();
+                let files = load.files.iter();
                 Ok(PassReport {
-                    rows: file.map_or(0, DataFile::record_count),
-                    file_bytes: file.map_or(0, DataFile::file_size_in_bytes),
+                    rows: files.clone().map(DataFile::record_count).sum(),
+                    replaced: load.replaced.values().map(RoaringTreemap::len).sum(),
+                    file_bytes: files.map(DataFile::file_size_in_bytes).sum(),
                     more: load.moved != ranges,
                     moved: load.moved,
                     ..report(&ledger, &table)
@@ -237,7 +283,7 @@ impl Tierer {
         let commit_id = self.env.uuid();
         let io = self.port.file_io();
         let snapshot_id = env::snapshot_id(self.env.uuid());
-        let parts = AppendParts::write(io, metadata, snapshot_id, commit_id, Vec::new()).await?;
+        let parts = Parts::empty(snapshot_id, commit_id);
         let mut properties = trace(self.identity, commit_id, &moved);
         properties.insert(summary_key::RESET.to_owned(), "true".to_owned());
         let now_ms = self.env.now_ms();
@@ -258,21 +304,46 @@ impl Tierer {
         Ok(TierMark::of(&ledger, &table))
     }
 
-    fn committer(&self) -> Committer<'_> {
-        Committer {
+    /// The table's ledger, if it may be gone on with.
+    fn ledger(&self, metadata: &TableMetadata) -> Result<Ledger, Suspension> {
+        let ledger = Ledger::read(metadata, self.identity)?;
+        if Kind::of(metadata) != self.kind {
+            return Err(Suspension::OtherKind);
+        }
+        Ok(ledger)
+    }
+
+    async fn commit(&self, append: Append, load: &Load) -> Result<CommitOutcome, CommitError> {
+        let committer = Committer {
             port: self.port.as_ref(),
             env: self.env.as_ref(),
             table: &self.table,
             identity: self.identity,
             attempts_max: self.limits.attempts_max,
+        };
+        if self.kind == Kind::Append {
+            return committer.commit(append).await;
         }
+        let mut places = std::mem::take(&mut *self.places.lock());
+        let erasure = Erasure {
+            rows: load.replaced.clone(),
+            places: &mut places,
+        };
+        let outcome = committer.commit_with(append, Some(erasure)).await;
+        if matches!(outcome, Ok(CommitOutcome::Committed(_))) {
+            for (file, offsets) in load.files.iter().zip(&load.offsets) {
+                places.remember(file.file_path().to_owned(), offsets.clone());
+            }
+        }
+        *self.places.lock() = places;
+        outcome
     }
 
     async fn create(&self) -> Result<(), PassError> {
         self.port.ensure_namespace(&self.table).await?;
         let location = self.port.location_for(&self.table);
         let uuid = self.env.uuid();
-        let request = table::creation(self.identity, &self.wanted, uuid, location);
+        let request = table::creation(self.identity, self.kind, &self.wanted, uuid, location);
         let request = request.map_err(Suspension::from)?;
         match self.port.commit(&self.table, request).await {
             // Another tierer of this topic was faster, or our first try had gone through: what
@@ -297,13 +368,13 @@ impl Tierer {
     }
 
     /// Reads `ranges` partition by partition and writes what fits the limits into one file.
-    async fn write_file(
+    async fn load(
         &self,
         source: &mut dyn RowSource,
         ranges: &BTreeMap<i32, OffsetRange>,
         metadata: &TableMetadata,
         commit_id: Uuid,
-    ) -> Result<FileLoad, PassError> {
+    ) -> Result<Load, PassError> {
         let schema = metadata.current_schema();
         let arrow = Arc::new(schema_to_arrow_schema(schema)?);
         let location = format!("{}/data/{commit_id}.parquet", metadata.location());
@@ -311,79 +382,67 @@ impl Tierer {
         let order = table::sort_order_id(metadata);
         let mut writer = DataFileWriter::create(io, location, schema.clone(), order).await?;
         let share = plan::share(self.limits.bytes_max, ranges.len());
-        let mut moved = BTreeMap::new();
+        let mut load = Load::default();
         for (&partition, range) in ranges {
-            let end = self
-                .write_partition(source, partition, *range, share, &arrow, &mut writer)
-                .await?;
-            if end > range.start {
-                moved.insert(
-                    partition,
-                    OffsetRange {
-                        start: range.start,
-                        end,
-                    },
-                );
+            let mut intake = Intake::new(source, partition, *range, share);
+            while let Some(batch) = intake.next()? {
+                writer.write(&to_lake(&batch, &arrow)?).await?;
             }
+            load.moved(partition, intake.moved());
         }
-        Ok(FileLoad {
-            moved,
-            file: writer.close().await?,
-        })
+        load.files.extend(writer.close().await?);
+        Ok(load)
     }
 
-    /// Gives the end of what was written.
-    async fn write_partition(
+    /// Reads `ranges` of changes partition by partition, as far as the limits allow, and writes the
+    /// rows they leave into a file each.
+    async fn run(
         &self,
         source: &mut dyn RowSource,
-        partition: i32,
-        range: OffsetRange,
-        bytes_max: usize,
-        arrow: &Arc<ArrowSchema>,
-        writer: &mut DataFileWriter,
-    ) -> Result<i64, PassError> {
-        let mut at = range.start;
-        let mut bytes_left = bytes_max;
-        while at < range.end && bytes_left > 0 {
-            let read = ReadRange {
-                partition,
-                from_offset: at,
-                to_offset: range.end,
-                bytes_max: bytes_left,
-            };
-            let Some(batch) = source.next(read)? else {
-                break;
-            };
-            let fits = batch.partition == partition
-                && batch.first_offset == at
-                && (at + 1..=range.end).contains(&batch.end_offset);
-            if !fits {
-                return Err(PassError::Answer {
-                    partition: batch.partition,
-                    asked: OffsetRange {
-                        start: at,
-                        end: range.end,
-                    },
-                    got: OffsetRange {
-                        start: batch.first_offset,
-                        end: batch.end_offset,
-                    },
-                });
+        ranges: &BTreeMap<i32, OffsetRange>,
+        metadata: &TableMetadata,
+        commit_id: Uuid,
+    ) -> Result<Load, PassError> {
+        let arrow = Arc::new(schema_to_arrow_schema(metadata.current_schema())?);
+        let io = self.port.file_io();
+        let share = plan::share(self.limits.bytes_max, ranges.len());
+        let mut load = Load::default();
+        for (&partition, range) in ranges {
+            let run = Run::read(&mut Intake::new(source, partition, *range, share))?;
+            load.moved(partition, run.moved);
+            let net = run.net.clone();
+            let location = format!(
+                "{}/data/{commit_id}-{partition}.parquet",
+                metadata.location()
+            );
+            if let Some(file) = run.write(io, metadata, &arrow, location).await? {
+                load.files.push(file);
+                load.offsets.push(net.live().clone());
             }
-            let rows = to_lake(&batch, arrow)?;
-            writer.write(&rows).await?;
-            at = batch.end_offset;
-            bytes_left = bytes_left.saturating_sub(batch.rows.get_array_memory_size());
+            load.replaced.insert(partition, net.replaced().clone());
         }
-        Ok(at)
+        Ok(load)
     }
 }
 
-/// What one file took up.
-struct FileLoad {
+/// What the files of a pass took up.
+#[derive(Debug, Default)]
+struct Load {
     moved: BTreeMap<i32, OffsetRange>,
-    /// `None` when the offsets moved had no rows.
-    file: Option<DataFile>,
+    /// None when the offsets moved left no rows.
+    files: Vec<DataFile>,
+    /// Of a keyed table: the offsets of the rows of each file.
+    offsets: Vec<RoaringTreemap>,
+    /// Of a keyed table: offsets of rows to take out, by partition.
+    replaced: BTreeMap<i32, RoaringTreemap>,
+}
+
+impl Load {
+    fn moved(&mut self, partition: i32, range: OffsetRange) {
+        if range.end > range.start {
+            self.moved.insert(partition, range);
+        }
+    }
 }
 
 /// The report of a pass that moved nothing.
@@ -391,6 +450,7 @@ fn report(ledger: &Ledger, table: &LoadedTable) -> PassReport {
     PassReport {
         moved: BTreeMap::new(),
         rows: 0,
+        replaced: 0,
         file_bytes: 0,
         mark: TierMark::of(ledger, table),
         more: false,

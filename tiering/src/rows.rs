@@ -21,6 +21,11 @@ pub mod column {
     pub const HEADERS: &str = "_headers";
     /// Any binary, nullable: the record's value, for `key_value` topics only.
     pub const VALUE: &str = "value";
+    /// Text, not null, keyed topics only: `insert`, `update_before`, `update_after` or `delete`.
+    pub const CHANGE: &str = "_change";
+    /// `Int64`, nullable, keyed topics only: the offset of the row that was replaced or deleted;
+    /// null only if there was none.
+    pub const PREV_OFFSET: &str = "_prev_offset";
 }
 
 /// Consecutive offsets of one partition with the rows that exist in them.
@@ -34,6 +39,10 @@ pub struct RowBatch {
     /// The rows, by strictly increasing `_offset` within `first_offset..end_offset`. System
     /// columns by name (see [`column`]; all but `_offset` may be missing), value columns by their
     /// field id in the `PARQUET:field_id` metadata.
+    ///
+    /// For a keyed topic a row is a change of the table: `_change` and `_prev_offset` must be
+    /// there too, and an `update_before` (which is passed over) shares its offset with the
+    /// `update_after` that follows it.
     pub rows: RecordBatch,
 }
 

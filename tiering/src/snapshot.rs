@@ -1,87 +1,107 @@
-//! An append snapshot made by hand: manifest, manifest list, summary.
+//! A tier snapshot made by hand: manifests, manifest list, summary.
 //!
-//! The manifest of the added files is written once per commit; the manifest list depends on the
-//! snapshot it follows and is written anew for each attempt, under a name of its own.
+//! The manifest of the added rows is written once per commit, that of the deletes once per snapshot
+//! it is tried on; the manifest list is written anew for each attempt, under a name of its own.
 
 use std::collections::HashMap;
 
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, ManifestFile, ManifestList, ManifestListWriter, ManifestWriterBuilder,
-    Operation, PartitionSpecRef, Snapshot, Summary, TableMetadata,
+    DataFile, FormatVersion, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter,
+    ManifestWriterBuilder, Operation, Snapshot, Summary, TableMetadata,
 };
 use iceberg::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
-/// Data files are written for the unpartitioned spec the table was made with.
-pub(crate) const UNPARTITIONED_SPEC_ID: i32 = 0;
+use crate::table::file_spec;
 
 /// Tells the writer to leave the sequence number to be inherited from the manifest list.
-const INHERIT_SEQUENCE_NUMBER: i64 = -1;
+pub(crate) const INHERIT_SEQUENCE_NUMBER: i64 = -1;
 
-/// The parts of an append that do not depend on what it follows.
-#[derive(Debug)]
-pub(crate) struct AppendParts {
-    pub snapshot_id: i64,
-    pub commit_id: Uuid,
-    pub data_files: Vec<DataFile>,
+/// Files that a snapshot adds, and the manifest that lists them; none for no files.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    pub files: Vec<DataFile>,
     pub manifest: Option<ManifestFile>,
 }
 
-impl AppendParts {
-    /// Writes the manifest of `data_files`; none for an append of nothing.
+impl Added {
+    /// Writes the manifest of `files`, all data or all deletes, at `location`.
     pub async fn write(
         io: &FileIO,
         metadata: &TableMetadata,
         snapshot_id: i64,
-        commit_id: Uuid,
-        data_files: Vec<DataFile>,
+        content: ManifestContentType,
+        location: String,
+        files: Vec<DataFile>,
     ) -> Result<Self> {
-        let manifest = match data_files.as_slice() {
-            [] => None,
-            files => Some(write_manifest(io, metadata, snapshot_id, commit_id, files).await?),
+        if files.is_empty() {
+            return Ok(Self::default());
+        }
+        let spec = file_spec(metadata)
+            .ok_or_else(|| unsupported("the table has lost the partition spec of its files"))?;
+        let builder = ManifestWriterBuilder::new(
+            io.new_output(location)?,
+            Some(snapshot_id),
+            metadata.current_schema().clone(),
+            spec.as_ref().clone(),
+        );
+        use ManifestContentType::{Data, Deletes};
+        let mut writer = match (metadata.format_version(), content) {
+            (FormatVersion::V1, _) => {
+                return Err(unsupported("format version 1 has no sequence numbers"));
+            }
+            (FormatVersion::V2, Data) => builder.build_v2_data(),
+            (FormatVersion::V2, Deletes) => builder.build_v2_deletes(),
+            (FormatVersion::V3, Data) => builder.build_v3_data(),
+            // New deletes of version 3 have to be vectors, which not all readers know.
+            (FormatVersion::V3, Deletes) => {
+                return Err(unsupported("deletes by position in format version 3"));
+            }
         };
-        Ok(Self {
+        for file in &files {
+            writer.add_file(file.clone(), INHERIT_SEQUENCE_NUMBER)?;
+        }
+        let manifest = Some(writer.write_manifest_file().await?);
+        Ok(Self { files, manifest })
+    }
+
+    /// Where the manifest is.
+    pub fn manifest_path(&self) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        Some(manifest.manifest_path.clone())
+    }
+}
+
+/// The parts of a tier snapshot that do not depend on what it follows, and the deletes, which do.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub snapshot_id: i64,
+    pub commit_id: Uuid,
+    pub rows: Added,
+    /// Keyed tables only: deletes of rows in files of the snapshot that this one follows.
+    pub deletes: Added,
+}
+
+impl Parts {
+    /// A snapshot that adds nothing.
+    pub fn empty(snapshot_id: i64, commit_id: Uuid) -> Self {
+        Self {
             snapshot_id,
             commit_id,
-            data_files,
-            manifest,
-        })
+            rows: Added::default(),
+            deletes: Added::default(),
+        }
     }
-}
 
-/// The spec our data files are written for, if the table still has it.
-pub(crate) fn unpartitioned(metadata: &TableMetadata) -> Option<&PartitionSpecRef> {
-    metadata
-        .partition_spec_by_id(UNPARTITIONED_SPEC_ID)
-        .filter(|spec| spec.is_unpartitioned())
-}
-
-async fn write_manifest(
-    io: &FileIO,
-    metadata: &TableMetadata,
-    snapshot_id: i64,
-    commit_id: Uuid,
-    data_files: &[DataFile],
-) -> Result<ManifestFile> {
-    let spec = unpartitioned(metadata)
-        .ok_or_else(|| unsupported("the table has lost its unpartitioned spec"))?;
-    let location = format!("{}/metadata/{commit_id}-m0.avro", metadata.location());
-    let builder = ManifestWriterBuilder::new(
-        io.new_output(location)?,
-        Some(snapshot_id),
-        metadata.current_schema().clone(),
-        spec.as_ref().clone(),
-    );
-    let mut writer = match metadata.format_version() {
-        FormatVersion::V1 => return Err(unsupported("format version 1 has no sequence numbers")),
-        FormatVersion::V2 => builder.build_v2_data(),
-        FormatVersion::V3 => builder.build_v3_data(),
-    };
-    for file in data_files {
-        writer.add_file(file.clone(), INHERIT_SEQUENCE_NUMBER)?;
+    /// As the specification words it: what adds deletes and rows overwrites.
+    fn operation(&self) -> Operation {
+        match (self.rows.files.is_empty(), self.deletes.files.is_empty()) {
+            (_, true) => Operation::Append,
+            (true, false) => Operation::Delete,
+            (false, false) => Operation::Overwrite,
+        }
     }
-    writer.write_manifest_file().await
 }
 
 /// Writes the manifest list of `parts` on top of the table's current snapshot and gives the
@@ -89,7 +109,7 @@ async fn write_manifest(
 pub(crate) async fn write_snapshot(
     io: &FileIO,
     metadata: &TableMetadata,
-    parts: &AppendParts,
+    parts: &Parts,
     attempt: u32,
     now_ms: i64,
     properties: HashMap<String, String>,
@@ -99,7 +119,8 @@ pub(crate) async fn write_snapshot(
         Some(snapshot) => manifests(io, metadata, snapshot).await?,
         None => Vec::new(),
     };
-    manifests.extend(parts.manifest.clone());
+    manifests.extend(parts.rows.manifest.clone());
+    manifests.extend(parts.deletes.manifest.clone());
     let list = format!(
         "{}/metadata/snap-{}-{attempt}-{}.avro",
         metadata.location(),
@@ -180,19 +201,25 @@ pub(crate) async fn manifests(
 /// What was added, and the totals rolled forward from the parent. A total is left out when a
 /// foreign parent does not state it: a wrong one is worse than none.
 fn summary(
-    parts: &AppendParts,
+    parts: &Parts,
     parent: Option<&Summary>,
     mut properties: HashMap<String, String>,
 ) -> Summary {
-    let sum = |of: fn(&DataFile) -> u64| parts.data_files.iter().map(of).sum::<u64>();
+    let sum = |added: &Added, of: fn(&DataFile) -> u64| added.files.iter().map(of).sum::<u64>();
+    let (rows, deletes) = (&parts.rows, &parts.deletes);
+    let bytes = DataFile::file_size_in_bytes;
     let counts = [
-        ("data-files", parts.data_files.len() as u64),
-        ("records", sum(DataFile::record_count)),
-        ("files-size", sum(DataFile::file_size_in_bytes)),
-        ("delete-files", 0),
-        ("position-deletes", 0),
+        ("data-files", rows.files.len() as u64),
+        ("records", sum(rows, DataFile::record_count)),
+        ("files-size", sum(rows, bytes) + sum(deletes, bytes)),
+        ("delete-files", deletes.files.len() as u64),
+        ("position-deletes", sum(deletes, DataFile::record_count)),
         ("equality-deletes", 0),
     ];
+    if !deletes.files.is_empty() {
+        let count = deletes.files.len().to_string();
+        properties.insert("added-position-delete-files".to_owned(), count);
+    }
     for (what, added) in counts {
         if added > 0 {
             properties.insert(format!("added-{what}"), added.to_string());
@@ -210,7 +237,7 @@ fn summary(
         }
     }
     Summary {
-        operation: Operation::Append,
+        operation: parts.operation(),
         additional_properties: properties,
     }
 }

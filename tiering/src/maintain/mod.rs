@@ -1,7 +1,7 @@
 //! Maintenance of a lake table: few snapshots, few manifests, few files, no garbage.
 //!
 //! ```text
-//! next_step ─▶ run ─┬─ Compact  packing ▶ sorted ▶ data file ─┐
+//! next_step ─▶ run ─┬─ Compact  packing ▶ sorted ▶ data file ─┐   keyed tables: and delete files
 //!                   ├─ Merge    packer ───────────────────────┴▶ replace ▶ commit
 //!                   ├─ Thin     thinning ▶ commit ▶ reach ─┐
 //!                   ├─ Clean    listing ▶ reach ───────────┴▶ waiting for their grace
@@ -23,6 +23,7 @@
 
 mod clean;
 mod compact;
+mod compact_keyed;
 mod error;
 mod listing;
 mod merge;

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each story uses its part of the world")]
 
+pub mod keyed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
