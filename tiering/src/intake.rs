@@ -42,6 +42,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Where the rest of the range begins, if the source has not given all of it.
+    pub fn missing_from(&self) -> Option<i64> {
+        (self.at < self.range.end).then_some(self.at)
+    }
+
     /// The next batch; `None` at the end of the range, when the bytes are used up, or when the
     /// source has no more.
     pub fn next(&mut self) -> Result<Option<RowBatch>, PassError> {

@@ -10,34 +10,29 @@
 //! A pass reads its source and encodes on the thread that drives its future: drive it on a
 //! background runtime.
 
+mod load;
+mod resume;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iceberg::TableIdent;
-use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataFile, Schema, TableMetadata};
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 use thiserror::Error;
-use uuid::Uuid;
 
-use crate::commit::{
-    Append, CommitError, CommitOutcome, Committer, set_ledger, set_main, trace, unchanged,
-};
-use crate::convert::{ConvertError, to_lake};
-use crate::data_file::DataFileWriter;
-use crate::env::{self, Env};
-use crate::intake::Intake;
-use crate::keyed::{BadChange, Erasure, Places, Run};
-use crate::mark::{
-    LastCommit, Ledger, OffsetRange, Suspension, TierMark, TopicIdentity, summary_key,
-};
+use crate::commit::{Append, CommitError, CommitOutcome, Committer};
+use crate::convert::ConvertError;
+use crate::env::Env;
+use crate::keyed::{BadChange, Erasure, Places};
+use crate::mark::{Ledger, OffsetRange, Suspension, TierMark, TopicIdentity};
 use crate::plan::{self, LogBounds};
-use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
+use crate::port::{CommitPort, LoadedTable, PortError};
 use crate::rows::{RowSource, SourceError};
 use crate::schema::{self, ValueLayout};
-use crate::snapshot::{Parts, write_snapshot};
 use crate::table::{self, Kind};
+use load::Load;
 
 /// Limits of a pass.
 #[derive(Debug, Clone, Copy)]
@@ -256,54 +251,6 @@ impl Tierer {
         }
     }
 
-    /// Goes on after a suspension, with `ends` as what is in the lake from now on: the decision
-    /// that rows are missing or doubled, and that this is accepted. Partitions not named keep the
-    /// end the ledger has.
-    ///
-    /// # Errors
-    /// A foreign or fenced table stays suspended; so does one changed while resuming.
-    pub async fn resume(&self, ends: BTreeMap<i32, i64>) -> Result<TierMark, PassError> {
-        let table = self.port.load(&self.table).await?;
-        let metadata = &table.metadata;
-        let mut ledger = Ledger::read_any_place(metadata, self.identity)?;
-        ledger.ends.extend(ends);
-        let moved: BTreeMap<_, _> = ledger
-            .ends
-            .iter()
-            .map(|(partition, end)| {
-                (
-                    *partition,
-                    OffsetRange {
-                        start: *end,
-                        end: *end,
-                    },
-                )
-            })
-            .collect();
-        let commit_id = self.env.uuid();
-        let io = self.port.file_io();
-        let snapshot_id = env::snapshot_id(self.env.uuid());
-        let parts = Parts::empty(snapshot_id, commit_id);
-        let mut properties = trace(self.identity, commit_id, &moved);
-        properties.insert(summary_key::RESET.to_owned(), "true".to_owned());
-        let now_ms = self.env.now_ms();
-        let snapshot = write_snapshot(io, metadata, &parts, 0, now_ms, properties).await?;
-        ledger.epoch = self.identity.epoch;
-        ledger.last = Some(LastCommit {
-            commit_id,
-            snapshot_id,
-            sequence_number: snapshot.sequence_number(),
-        });
-        let mut updates = set_main(snapshot);
-        updates.push(set_ledger(&ledger));
-        let request = CommitRequest {
-            requirements: unchanged(metadata),
-            updates,
-        };
-        let table = self.port.commit(&self.table, request).await?;
-        Ok(TierMark::of(&ledger, &table))
-    }
-
     /// The table's ledger, if it may be gone on with.
     fn ledger(&self, metadata: &TableMetadata) -> Result<Ledger, Suspension> {
         let ledger = Ledger::read(metadata, self.identity)?;
@@ -365,83 +312,6 @@ impl Tierer {
         };
         let table = self.port.commit(&self.table, request).await?;
         Ok((table, ledger))
-    }
-
-    /// Reads `ranges` partition by partition and writes what fits the limits into one file.
-    async fn load(
-        &self,
-        source: &mut dyn RowSource,
-        ranges: &BTreeMap<i32, OffsetRange>,
-        metadata: &TableMetadata,
-        commit_id: Uuid,
-    ) -> Result<Load, PassError> {
-        let schema = metadata.current_schema();
-        let arrow = Arc::new(schema_to_arrow_schema(schema)?);
-        let location = format!("{}/data/{commit_id}.parquet", metadata.location());
-        let io = self.port.file_io();
-        let order = table::sort_order_id(metadata);
-        let mut writer = DataFileWriter::create(io, location, schema.clone(), order).await?;
-        let share = plan::share(self.limits.bytes_max, ranges.len());
-        let mut load = Load::default();
-        for (&partition, range) in ranges {
-            let mut intake = Intake::new(source, partition, *range, share);
-            while let Some(batch) = intake.next()? {
-                writer.write(&to_lake(&batch, &arrow)?).await?;
-            }
-            load.moved(partition, intake.moved());
-        }
-        load.files.extend(writer.close().await?);
-        Ok(load)
-    }
-
-    /// Reads `ranges` of changes partition by partition, as far as the limits allow, and writes the
-    /// rows they leave into a file each.
-    async fn run(
-        &self,
-        source: &mut dyn RowSource,
-        ranges: &BTreeMap<i32, OffsetRange>,
-        metadata: &TableMetadata,
-        commit_id: Uuid,
-    ) -> Result<Load, PassError> {
-        let arrow = Arc::new(schema_to_arrow_schema(metadata.current_schema())?);
-        let io = self.port.file_io();
-        let share = plan::share(self.limits.bytes_max, ranges.len());
-        let mut load = Load::default();
-        for (&partition, range) in ranges {
-            let run = Run::read(&mut Intake::new(source, partition, *range, share))?;
-            load.moved(partition, run.moved);
-            let net = run.net.clone();
-            let location = format!(
-                "{}/data/{commit_id}-{partition}.parquet",
-                metadata.location()
-            );
-            if let Some(file) = run.write(io, metadata, &arrow, location).await? {
-                load.files.push(file);
-                load.offsets.push(net.live().clone());
-            }
-            load.replaced.insert(partition, net.replaced().clone());
-        }
-        Ok(load)
-    }
-}
-
-/// What the files of a pass took up.
-#[derive(Debug, Default)]
-struct Load {
-    moved: BTreeMap<i32, OffsetRange>,
-    /// None when the offsets moved left no rows.
-    files: Vec<DataFile>,
-    /// Of a keyed table: the offsets of the rows of each file.
-    offsets: Vec<RoaringTreemap>,
-    /// Of a keyed table: offsets of rows to take out, by partition.
-    replaced: BTreeMap<i32, RoaringTreemap>,
-}
-
-impl Load {
-    fn moved(&mut self, partition: i32, range: OffsetRange) {
-        if range.end > range.start {
-            self.moved.insert(partition, range);
-        }
     }
 }
 

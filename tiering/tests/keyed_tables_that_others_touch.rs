@@ -20,7 +20,7 @@ use tidelog_tiering::{
     CommitPort, CommitRequest, LoadedTable, PassError, PortError, Suspension, TierState,
     TopicIdentity,
 };
-use world::keyed::{KeyedLog, eager};
+use world::keyed::{KeyedLog, TableRows, eager};
 use world::{TOPIC_ID, World};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -293,6 +293,43 @@ async fn a_row_that_is_not_there_suspends() {
     };
     assert_eq!(refusal(world.tier(&other).await), missing);
     assert_eq!(world.keyed_rows().await, log.rows());
+}
+
+#[tokio::test]
+async fn a_partition_filled_anew_is_what_the_log_says() {
+    let (world, _) = four_commits().await;
+    // Others have put rows there, and the log is another.
+    world.foreign_commit().await;
+    let mut other = KeyedLog::new();
+    (0..60).for_each(|key| other.put(0, key));
+    (20..50).for_each(|key| other.put(0, key));
+    let before = other.clone();
+    let tierer = world.open_keyed(0).await.unwrap();
+    let end = other.bounds()[&0].stable_end;
+    let error = tierer
+        .refill(0, end + 1, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PassError::Source(_)), "{error}");
+    let mut rows = TableRows(before);
+    let mark = tierer.refill(0, end, &mut rows).await.unwrap();
+    assert_eq!(mark.ends, BTreeMap::from([(0, end)]));
+    assert_eq!(world.keyed_rows().await, other.rows());
+    // It goes on from there, over the summaries alone too.
+    (10..30).for_each(|key| other.put(0, key));
+    other.delete(0, 59);
+    world.tier(&other).await.unwrap();
+    assert_eq!(world.keyed_rows().await, other.rows());
+    let removals = vec!["tidelog.tier".to_owned()];
+    world
+        .update(vec![TableUpdate::RemoveProperties { removals }])
+        .await;
+    other.delete(0, 58);
+    other.put(1, 5);
+    world.tier(&other).await.unwrap();
+    world.maintain().await.unwrap();
+    assert_eq!(world.keyed_rows().await, other.rows());
+    assert_eq!(world.union_rows(&other).await, other.rows());
 }
 
 #[tokio::test]

@@ -75,6 +75,23 @@ impl Places {
         Ok(Ok(found))
     }
 
+    /// Every row of a partition in the table's current snapshot, deleted ones too, by file.
+    pub async fn all(
+        &mut self,
+        io: &FileIO,
+        metadata: &TableMetadata,
+        partition: i32,
+    ) -> Result<BTreeMap<String, RoaringTreemap>, LiveError> {
+        let live = self.manifests.live(io, metadata).await?.remove(&partition);
+        let files = live.map(|live| live.data).unwrap_or_default().into_iter();
+        let all = |rows| {
+            let mut positions = RoaringTreemap::new();
+            positions.insert_range(0..rows);
+            positions
+        };
+        Ok(files.map(|file| (file.location, all(file.rows))).collect())
+    }
+
     /// Takes note of a file whose offsets are known.
     pub fn remember(&mut self, location: String, offsets: RoaringTreemap) {
         self.keep(location, Arc::new(OffsetColumn::Sorted(offsets)));

@@ -155,6 +155,43 @@ impl RowSource for KeyedLog {
     }
 }
 
+/// The rows that a log's table has at its end, as a source to refill from.
+pub struct TableRows(pub KeyedLog);
+
+impl RowSource for TableRows {
+    fn next(&mut self, range: ReadRange) -> Result<Option<RowBatch>, SourceError> {
+        let partition = range.partition;
+        let end_offset = range.to_offset.min(range.from_offset + self.0.batch);
+        let rows = self.0.live.iter();
+        let mut rows: Vec<(i64, u8)> = rows
+            .filter(|((p, _), _)| *p == partition)
+            .map(|((_, key), offset)| (*offset, *key))
+            .filter(|(offset, _)| (range.from_offset..end_offset).contains(offset))
+            .collect();
+        rows.sort_unstable();
+        let offsets = rows.iter().map(|row| row.0);
+        let payloads = offsets.clone().map(|offset| payload(partition, offset));
+        let schema = Schema::new(vec![
+            Field::new("_offset", DataType::Int64, false),
+            Field::new("_key", DataType::Binary, false),
+            payload_field(),
+        ]);
+        let columns: Vec<arrow_array::ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(offsets.clone())),
+            Arc::new(BinaryArray::from_iter_values(
+                rows.iter().map(|row| [row.1]),
+            )),
+            Arc::new(Int64Array::from_iter_values(payloads)),
+        ];
+        Ok(Some(RowBatch {
+            partition,
+            first_offset: range.from_offset,
+            end_offset,
+            rows: RecordBatch::try_new(Arc::new(schema), columns).unwrap(),
+        }))
+    }
+}
+
 /// Makes something of little.
 pub fn eager() -> Policy {
     let mut policy = Policy::default();
