@@ -243,6 +243,26 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// That nobody else changed rows since the last tier commit: rewriting is all that others may
+    /// do to a keyed table.
+    fn check_rows(&self, metadata: &TableMetadata) -> Result<(), Suspension> {
+        let last = self.last.map(|last| last.snapshot_id);
+        let mut id = metadata.current_snapshot_id();
+        while let Some(snapshot_id) = id.filter(|_| id != last) {
+            let snapshot = metadata.snapshot_by_id(snapshot_id);
+            let snapshot = snapshot.ok_or(Suspension::HistoryGone { snapshot_id })?;
+            let operation = &snapshot.summary().operation;
+            if *operation != Operation::Replace {
+                return Err(Suspension::ForeignRows {
+                    snapshot_id,
+                    operation: operation.as_str().to_owned(),
+                });
+            }
+            id = snapshot.parent_snapshot_id();
+        }
+        Ok(())
+    }
+
     fn check_place(&self, metadata: &TableMetadata) -> Result<(), Suspension> {
         let Some(last) = self.last else { return Ok(()) };
         let Some(snapshot) = find_last(metadata, last)? else {
@@ -262,28 +282,6 @@ impl Ledger {
                 reason: format!("snapshot {} tells another story", last.snapshot_id),
             }),
         }
-    }
-}
-
-impl Ledger {
-    /// That nobody else changed rows since the last tier commit: rewriting is all that others may
-    /// do to a keyed table.
-    fn check_rows(&self, metadata: &TableMetadata) -> Result<(), Suspension> {
-        let last = self.last.map(|last| last.snapshot_id);
-        let mut id = metadata.current_snapshot_id();
-        while let Some(snapshot_id) = id.filter(|_| id != last) {
-            let snapshot = metadata.snapshot_by_id(snapshot_id);
-            let snapshot = snapshot.ok_or(Suspension::HistoryGone { snapshot_id })?;
-            let operation = &snapshot.summary().operation;
-            if *operation != Operation::Replace {
-                return Err(Suspension::ForeignRows {
-                    snapshot_id,
-                    operation: operation.as_str().to_owned(),
-                });
-            }
-            id = snapshot.parent_snapshot_id();
-        }
-        Ok(())
     }
 }
 

@@ -22,12 +22,13 @@ const COLUMN_BYTES_MAX: usize = 32 << 20;
 pub(crate) type Found = BTreeMap<i32, BTreeMap<String, RoaringTreemap>>;
 
 /// What is remembered of a keyed table's files. All of it may be lost.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
     manifests: Manifests,
     columns: HashMap<String, Kept>,
     /// Of all columns.
     bytes: usize,
+    bytes_max: usize,
     /// Grows with every use of a column.
     uses: u64,
 }
@@ -43,6 +44,18 @@ struct Kept {
 pub(crate) struct Missing {
     pub partition: i32,
     pub offset: u64,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            manifests: Manifests::default(),
+            columns: HashMap::new(),
+            bytes: 0,
+            bytes_max: COLUMN_BYTES_MAX,
+            uses: 0,
+        }
+    }
 }
 
 impl Places {
@@ -94,6 +107,7 @@ impl Places {
 
     /// Takes note of a file whose offsets are known.
     pub fn remember(&mut self, location: String, offsets: RoaringTreemap) {
+        self.uses += 1;
         self.keep(location, Arc::new(OffsetColumn::Sorted(offsets)));
     }
 
@@ -118,7 +132,7 @@ impl Places {
         if let Some(before) = self.columns.insert(location, Kept { column, used }) {
             self.bytes -= before.column.bytes();
         }
-        while self.bytes > COLUMN_BYTES_MAX {
+        while self.bytes > self.bytes_max {
             let oldest = self.columns.iter().min_by_key(|(_, kept)| kept.used);
             let Some(location) = oldest.map(|(location, _)| location.clone()) else {
                 return;
@@ -136,4 +150,28 @@ fn may_have(file: &DataEntry, offsets: &RoaringTreemap) -> bool {
     };
     let bound = |offset| u64::try_from(offset).unwrap_or_default();
     offsets.range_cardinality(bound(low)..=bound(high)) > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stay_within_the_budget_and_the_newest_stay() {
+        let column = |file: u64| (0..1_000).map(|row| file + row * 10).collect();
+        let mut places = Places {
+            bytes_max: 10_000,
+            ..Places::default()
+        };
+        for file in 0..20 {
+            places.remember(file.to_string(), column(file));
+            places.remember(file.to_string(), column(file));
+            assert!(places.bytes <= 10_000);
+            let kept = places.columns.values().map(|kept| kept.column.bytes());
+            assert_eq!(places.bytes, kept.sum::<usize>());
+        }
+        let mut kept: Vec<_> = places.columns.keys().map(String::as_str).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ["16", "17", "18", "19"]);
+    }
 }

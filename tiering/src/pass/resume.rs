@@ -25,7 +25,8 @@ use crate::table::{self, Kind};
 impl Tierer {
     /// Goes on after a suspension, with `ends` as what is in the lake from now on: the decision
     /// that rows are missing or doubled, and that this is accepted. Partitions not named keep the
-    /// end the ledger has.
+    /// end the ledger has. In a keyed table rows that are missing or doubled stay so until their
+    /// partition is filled anew ([`Tierer::refill`]).
     ///
     /// # Errors
     /// A foreign or fenced table stays suspended; so does one changed while resuming.
@@ -42,7 +43,8 @@ impl Tierer {
     /// and for a lake that others have changed.
     ///
     /// `source` is asked for the rows from offset 0 to `end`, with the offsets they came at; it needs
-    /// no columns of changes, and is read batch by batch.
+    /// no columns of changes, and is read batch by batch. Any suspension is over then for all
+    /// partitions: where others have changed rows, all of them want to be filled anew.
     ///
     /// # Errors
     /// As for [`Tierer::resume`]; files written by a try that failed are found as orphans.

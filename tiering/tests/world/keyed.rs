@@ -345,6 +345,18 @@ impl World {
         }
     }
 
+    /// Data and delete files that a snapshot has.
+    pub async fn named_files(&self) -> BTreeSet<String> {
+        let table = self.load().await;
+        let mut named = BTreeSet::new();
+        for snapshot in table.metadata.snapshots() {
+            let id = snapshot.snapshot_id();
+            let files = lake_files(&self.io(), &table.metadata, id).await.unwrap();
+            named.extend(files.into_iter().map(|file| file.location));
+        }
+        named
+    }
+
     fn batches(&self, location: &str) -> Vec<RecordBatch> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.files.bytes(location)).unwrap();
         reader.build().unwrap().map(Result::unwrap).collect()
