@@ -18,22 +18,30 @@
 //! property together with the snapshot; so between our check and the catalog's swap nothing that
 //! matters can change unseen. A port that cannot say what happened sends us back to the load.
 //! There is no pause between attempts: a conflict means that another commit went through.
+//!
+//! A part of a commit may also delete rows of a keyed table, wherever they are in the snapshot it
+//! follows; so its delete files are made for each attempt whose snapshot is another than that of the
+//! one before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use iceberg::spec::{DataFile, MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{
+    DataFile, MAIN_BRANCH, ManifestContentType, SnapshotReference, SnapshotRetention, TableMetadata,
+};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use roaring::RoaringTreemap;
 use serde_json::json;
 use thiserror::Error;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::env::{self, Env};
+use crate::keyed::{Erasure, LiveError, Places};
 use crate::mark::{
     LEDGER_PROPERTY, LastCommit, Ledger, OffsetRange, Suspension, TopicIdentity, summary_key,
 };
 use crate::port::{CommitPort, CommitRequest, LoadedTable, PortError};
-use crate::snapshot::{AppendParts, Base, write_snapshot};
+use crate::snapshot::{Added, Base, Parts, write_snapshot};
 
 /// What one commit does, in one table or in several at once.
 #[derive(Debug, Clone)]
@@ -54,6 +62,9 @@ pub struct Part {
     pub moved: BTreeMap<i32, OffsetRange>,
     pub data_files: Vec<DataFile>,
     pub replaces: Option<Replaces>,
+    /// Of a keyed table: offsets of rows to take out, by partition. None is in a file that
+    /// `replaces` names.
+    pub erases: BTreeMap<i32, RoaringTreemap>,
 }
 
 /// Data files that leave a table; what is to stay of their rows is among the new files.
@@ -91,6 +102,15 @@ pub enum CommitError {
     Crowded { attempts: u32 },
 }
 
+impl From<LiveError> for CommitError {
+    fn from(error: LiveError) -> Self {
+        match error.suspension() {
+            Ok(suspension) => Self::Suspended(suspension),
+            Err(error) => Self::Files(error),
+        }
+    }
+}
+
 /// The parties to a commit.
 #[derive(Clone, Copy)]
 pub struct Committer<'a> {
@@ -110,16 +130,32 @@ enum Look {
     Outpaced,
 }
 
+/// What is written for one part of a commit.
+struct Draft<'a> {
+    part: &'a Part,
+    parts: Parts,
+    /// The table's snapshot that the deletes were made for, once they are.
+    erased_in: Option<Option<i64>>,
+}
+
 impl Committer<'_> {
     /// Commits `append`, or finds that it is committed. Files of an append that certainly did not
     /// go through are deleted again; where that is not certain they are left to the cleaner.
     pub async fn commit(&self, append: Append) -> Result<CommitOutcome, CommitError> {
+        self.commit_with(append, &mut Places::default()).await
+    }
+
+    /// Like [`Committer::commit`], with what is known of where rows to erase are.
+    pub(crate) async fn commit_with(
+        &self,
+        append: Append,
+        places: &mut Places,
+    ) -> Result<CommitOutcome, CommitError> {
         let commit_id = append.commit_id;
         let mut attempts = Attempts::default();
         let files = append.parts.iter().flat_map(|part| &part.data_files);
-        let locations = files.map(|file| file.file_path().to_owned());
-        attempts.files.extend(locations);
-        let result = self.run(&append, &mut attempts).await;
+        attempts.wrote(files.map(DataFile::file_path));
+        let result = Box::pin(self.run(&append, places, &mut attempts)).await;
         match &result {
             Ok(CommitOutcome::Committed(table)) => {
                 let location = &table.metadata_location;
@@ -134,11 +170,17 @@ impl Committer<'_> {
     async fn run(
         &self,
         append: &Append,
+        places: &mut Places,
         attempts: &mut Attempts,
     ) -> Result<CommitOutcome, CommitError> {
         let commit_id = append.commit_id;
         let snapshot_id = env::snapshot_id(self.env.uuid());
-        let mut written: Vec<AppendParts> = Vec::new();
+        let draft = |part| Draft {
+            part,
+            parts: Parts::empty(snapshot_id, commit_id),
+            erased_in: None,
+        };
+        let mut drafts: Vec<_> = append.parts.iter().map(draft).collect();
         // One round more than attempts: the last only looks.
         for attempt in 0..=self.attempts_max {
             let tables = match self.look(append, attempts).await? {
@@ -149,30 +191,13 @@ impl Committer<'_> {
             if attempt == self.attempts_max {
                 break;
             }
+            attempts.number = attempt;
             let mut requests = Vec::with_capacity(tables.len());
-            for (index, (part, (table, ledger))) in append.parts.iter().zip(&tables).enumerate() {
-                if written.len() == index {
-                    let parts = self.write(part, table, snapshot_id, commit_id).await?;
-                    let manifest = parts.manifest.iter();
-                    attempts
-                        .files
-                        .extend(manifest.map(|manifest| manifest.manifest_path.clone()));
-                    written.push(parts);
-                }
-                let base = self.base(part, table, snapshot_id).await?;
-                attempts.files.extend(base.written.iter().cloned());
-                let (request, list) = self
-                    .request(
-                        part,
-                        &table.metadata,
-                        ledger,
-                        &written[index],
-                        base,
-                        attempt,
-                    )
-                    .await?;
-                attempts.files.push(list);
-                requests.push((part.table.clone(), request));
+            for (draft, (table, ledger)) in drafts.iter_mut().zip(&tables) {
+                let metadata = table.metadata.as_ref();
+                self.write(draft, metadata, places, attempts).await?;
+                let request = self.request(draft, metadata, ledger, attempts).await?;
+                requests.push((draft.part.table.clone(), request));
             }
             match self.send(requests).await {
                 Ok(table) => return Ok(CommitOutcome::Committed(table)),
@@ -236,27 +261,66 @@ impl Committer<'_> {
         Ok(Look::Open(tables))
     }
 
-    /// Writes what the part needs whatever it follows.
+    /// Writes what the part has not got yet: the manifest of its rows, which serves all attempts, and
+    /// its deletes in the table's current snapshot.
     async fn write(
         &self,
-        part: &Part,
-        table: &LoadedTable,
-        snapshot_id: i64,
-        commit_id: Uuid,
-    ) -> Result<AppendParts, CommitError> {
-        let (io, files) = (self.port.file_io(), part.data_files.clone());
-        Ok(AppendParts::write(io, &table.metadata, snapshot_id, commit_id, files).await?)
+        draft: &mut Draft<'_>,
+        metadata: &TableMetadata,
+        places: &mut Places,
+        attempts: &mut Attempts,
+    ) -> Result<(), CommitError> {
+        if attempts.number == 0 {
+            draft.parts.rows = self.add_rows(metadata, draft).await?;
+            attempts.wrote(draft.parts.rows.manifest_path());
+        }
+        let base = Some(metadata.current_snapshot_id());
+        if draft.erased_in != base {
+            draft.parts.deletes = self.erase(metadata, draft, places, attempts.number).await?;
+            let deletes = &draft.parts.deletes;
+            attempts.wrote(deletes.files.iter().map(DataFile::file_path));
+            attempts.wrote(deletes.manifest_path());
+            draft.erased_in = base;
+        }
+        Ok(())
+    }
+
+    async fn add_rows(
+        &self,
+        metadata: &TableMetadata,
+        draft: &Draft<'_>,
+    ) -> Result<Added, CommitError> {
+        let (commit_id, snapshot_id) = (draft.parts.commit_id, draft.parts.snapshot_id);
+        let location = format!("{}/metadata/{commit_id}-m0.avro", metadata.location());
+        let (io, content) = (self.port.file_io(), ManifestContentType::Data);
+        let files = draft.part.data_files.clone();
+        Ok(Added::write(io, metadata, snapshot_id, content, location, files).await?)
+    }
+
+    /// The deletes for the table's current snapshot, and their manifest.
+    async fn erase(
+        &self,
+        metadata: &TableMetadata,
+        draft: &Draft<'_>,
+        places: &mut Places,
+        attempt: u32,
+    ) -> Result<Added, CommitError> {
+        let (commit_id, snapshot_id) = (draft.parts.commit_id, draft.parts.snapshot_id);
+        let rows = &draft.part.erases;
+        let mut erasure = Erasure { rows, places };
+        let files = Box::pin(erasure.write(self.port, metadata, commit_id, attempt)).await?;
+        let location = format!(
+            "{}/metadata/{commit_id}-d{attempt}.avro",
+            metadata.location()
+        );
+        let (io, content) = (self.port.file_io(), ManifestContentType::Deletes);
+        Ok(Added::write(io, metadata, snapshot_id, content, location, files).await?)
     }
 
     /// What the part leaves of the table as it is.
-    async fn base(
-        &self,
-        part: &Part,
-        table: &LoadedTable,
-        snapshot_id: i64,
-    ) -> Result<Base, CommitError> {
-        let (io, metadata) = (self.port.file_io(), table.metadata.as_ref());
-        Ok(match &part.replaces {
+    async fn base(&self, draft: &Draft<'_>, metadata: &TableMetadata) -> Result<Base, CommitError> {
+        let (io, snapshot_id) = (self.port.file_io(), draft.parts.snapshot_id);
+        Ok(match &draft.part.replaces {
             None => Base::whole(io, metadata).await?,
             Some(replaces) => {
                 let (gone, id) = (&replaces.locations, self.env.uuid());
@@ -283,30 +347,23 @@ impl Committer<'_> {
         }
     }
 
-    /// The request of one attempt on one table, and the manifest list written for it.
+    /// The request of one attempt on one table.
     async fn request(
         &self,
-        part: &Part,
+        draft: &Draft<'_>,
         metadata: &TableMetadata,
         ledger: &Ledger,
-        parts: &AppendParts,
-        base: Base,
-        attempt: u32,
-    ) -> Result<(CommitRequest, String), CommitError> {
-        let moved = &part.moved;
+        attempts: &mut Attempts,
+    ) -> Result<CommitRequest, CommitError> {
+        let (parts, moved) = (&draft.parts, &draft.part.moved);
+        let base = self.base(draft, metadata).await?;
+        attempts.wrote(&base.written);
         let properties = trace(self.identity, parts.commit_id, moved);
-        let now_ms = self.env.now_ms();
-        let snapshot = write_snapshot(
-            self.port.file_io(),
-            metadata,
-            parts,
-            base,
-            attempt,
-            now_ms,
-            properties,
-        )
-        .await?;
-        let list = snapshot.manifest_list().to_owned();
+        let (io, now_ms) = (self.port.file_io(), self.env.now_ms());
+        let attempt = attempts.number;
+        let snapshot =
+            write_snapshot(io, metadata, parts, base, attempt, now_ms, properties).await?;
+        attempts.wrote([snapshot.manifest_list()]);
         let mut next = Ledger {
             epoch: self.identity.epoch,
             last: Some(LastCommit {
@@ -321,11 +378,10 @@ impl Committer<'_> {
             .extend(ends.map(|(partition, range)| (*partition, range.end)));
         let mut updates = set_main(snapshot);
         updates.push(set_ledger(&next));
-        let request = CommitRequest {
+        Ok(CommitRequest {
             requirements: unchanged(metadata),
             updates,
-        };
-        Ok((request, list))
+        })
     }
 
     async fn discard(&self, locations: &[String]) {
@@ -344,6 +400,8 @@ impl Committer<'_> {
 /// What the attempts of one commit have done so far.
 #[derive(Debug, Default)]
 struct Attempts {
+    /// Of the one under way, from 0.
+    number: u32,
     /// Files written, none of them named by a commit that we know of.
     files: Vec<String>,
     /// An attempt's outcome was unknown: the files may be part of the table.
@@ -351,6 +409,10 @@ struct Attempts {
 }
 
 impl Attempts {
+    fn wrote(&mut self, files: impl IntoIterator<Item = impl Into<String>>) {
+        self.files.extend(files.into_iter().map(Into::into));
+    }
+
     fn failed(&self, commit_id: Uuid, error: PortError) -> CommitError {
         if self.uncertain {
             return CommitError::Unresolved {

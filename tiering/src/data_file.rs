@@ -9,7 +9,7 @@
 
 use arrow_array::RecordBatch;
 use iceberg::io::FileIO;
-use iceberg::spec::{DataFile, PrimitiveType, Schema, SchemaRef, Type};
+use iceberg::spec::{DataFile, PrimitiveType, Schema, SchemaRef, Struct, Type};
 use iceberg::writer::file_writer::{
     FileWriter, FileWriterBuilder, ParquetWriter, ParquetWriterBuilder,
 };
@@ -25,6 +25,8 @@ const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
 pub struct DataFileWriter {
     inner: ParquetWriter,
     sort_order_id: Option<i32>,
+    /// Spec and tuple, if the table is partitioned.
+    partition: Option<(i32, Struct)>,
 }
 
 impl DataFileWriter {
@@ -45,7 +47,14 @@ impl DataFileWriter {
         Ok(Self {
             inner,
             sort_order_id,
+            partition: None,
         })
+    }
+
+    /// All rows are of the partition with this tuple, as the spec has it.
+    pub fn partitioned(self, spec_id: i32, tuple: Struct) -> Self {
+        let partition = Some((spec_id, tuple));
+        Self { partition, ..self }
     }
 
     /// Appends rows that sort after all before. Encodes on the calling thread.
@@ -55,12 +64,14 @@ impl DataFileWriter {
 
     /// Completes the file; `None` when it got no rows (then there is no file either).
     pub async fn close(self) -> iceberg::Result<Option<DataFile>> {
-        let sort_order_id = self.sort_order_id;
         let Some(mut file) = self.inner.close().await?.pop() else {
             return Ok(None);
         };
-        if let Some(id) = sort_order_id {
+        if let Some(id) = self.sort_order_id {
             file.sort_order_id(id);
+        }
+        if let Some((spec_id, tuple)) = self.partition {
+            file.partition(tuple).partition_spec_id(spec_id);
         }
         let invalid =
             |error| iceberg::Error::new(iceberg::ErrorKind::Unexpected, format!("{error}"));

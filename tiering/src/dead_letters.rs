@@ -28,7 +28,7 @@ use crate::pass::PassError;
 use crate::port::{CommitPort, LoadedTable};
 use crate::rows::{RowBatch, column};
 use crate::schema::{self, ValueLayout};
-use crate::table;
+use crate::table::{self, Kind};
 
 /// The dead letters of one pass on their way to a file.
 pub(crate) struct DeadLetters {
@@ -54,8 +54,11 @@ impl DeadLetters {
         let unusable = |reason| Suspension::DeadLetters(Box::new(reason));
         let wanted = schema::lake_schema(&ValueLayout::DeadLetters);
         let wanted = wanted.map_err(|error| unusable(error.into()))?;
-        let table = load_or_make(port, env, ident, identity, &wanted).await?;
+        let table = load_or_make(port, env, ident, Kind::Append, identity, &wanted).await?;
         let ledger = Ledger::read(&table.metadata, identity).map_err(unusable)?;
+        if Kind::of(&table.metadata) != Kind::Append {
+            return Err(unusable(Suspension::OtherKind).into());
+        }
         let schema = table.metadata.current_schema();
         let arrow = Arc::new(schema_to_arrow_schema(schema)?);
         let location = format!("{}/data/{commit_id}.parquet", table.metadata.location());
@@ -113,6 +116,7 @@ impl DeadLetters {
             table: self.table.ident,
             data_files: vec![file],
             replaces: None,
+            erases: BTreeMap::new(),
         }))
     }
 }

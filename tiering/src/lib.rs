@@ -4,7 +4,8 @@
 //! ```text
 //! RowSource ── pass ──┬─ plan       which offsets go next              pure
 //!                     ├─ convert    rows in the shape of the table     pure
-//!                     ├─ data_file  one Parquet file per commit
+//!                     ├─ intake     the source, held to its promises
+//!                     ├─ data_file  one Parquet file per commit; of keyed tables per partition
 //!                     ├─ dead_letters  records that are no rows, in a table of their own
 //!                     ├─ snapshot   manifest, manifest list
 //!                     └─ commit ──── port ──── catalog (embedded)  ──── PointerStore
@@ -12,6 +13,7 @@
 //!                          └─ mark   how far the lake is, read back from the table
 //! retry   dead letters that are rows by now
 //! union   snapshot + log bounds → what a reader takes from which        pure
+//! keyed   tables with one row per key: net of changes, deletes by position, merged reads
 //! maintain  few snapshots, manifests and files, none that nothing names
 //! ```
 //!
@@ -21,7 +23,7 @@
 //! durable before a commit names them ([`files`]), metadata before the catalog points at it
 //! ([`catalog`]).
 //!
-//! Invariants: no broker, no Kafka wire, no clock or randomness but [`Env`]; append tables only.
+//! Invariants: no broker, no Kafka wire, no clock or randomness but [`Env`].
 
 pub mod catalog;
 pub mod commit;
@@ -30,10 +32,13 @@ mod data_file;
 mod dead_letters;
 mod env;
 pub mod files;
+mod intake;
+pub mod keyed;
 pub mod maintain;
 pub mod mark;
 pub mod names;
 mod opening;
+mod parquet_file;
 mod pass;
 pub mod plan;
 pub mod port;

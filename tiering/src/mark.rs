@@ -15,12 +15,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use iceberg::spec::{Snapshot, TableMetadata};
+use iceberg::spec::{Operation, Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::port::LoadedTable;
+use crate::table::Kind;
 
 /// Table property that holds the [`Ledger`] as JSON.
 pub const LEDGER_PROPERTY: &str = "tidelog.tier";
@@ -152,6 +153,24 @@ pub enum Suspension {
         lake_end: i64,
         log_start: i64,
     },
+    #[error("the table was not made for the kind of topic this is")]
+    OtherKind,
+    #[error(
+        "snapshot {snapshot_id} ({operation}) changed rows of a keyed table; it is not known which \
+         keys it meant"
+    )]
+    ForeignRows { snapshot_id: i64, operation: String },
+    #[error(
+        "snapshot {snapshot_id}, which came after the last tier commit of a keyed table, is \
+         expired: it is not known what it did to rows"
+    )]
+    HistoryGone { snapshot_id: i64 },
+    #[error("{location} cannot be a file of a keyed table: {reason}")]
+    ForeignFile { location: String, reason: String },
+    #[error(
+        "the row of partition {partition}, offset {offset} was replaced and is not in the table"
+    )]
+    RowMissing { partition: i32, offset: u64 },
     #[error("the topic's schema does not fit the table: {0}")]
     Schema(#[from] crate::schema::SchemaError),
     #[error("dead letters have no place to go: {0}")]
@@ -178,6 +197,9 @@ impl Ledger {
     pub fn read(metadata: &TableMetadata, identity: TopicIdentity) -> Result<Self, Suspension> {
         let ledger = Self::read_any_place(metadata, identity)?;
         ledger.check_place(metadata)?;
+        if Kind::of(metadata) == Kind::Keyed {
+            ledger.check_rows(metadata)?;
+        }
         Ok(ledger)
     }
 
@@ -219,6 +241,26 @@ impl Ledger {
             return Err(Suspension::BadLedger { reason });
         }
         Ok(ledger)
+    }
+
+    /// That nobody else changed rows since the last tier commit: rewriting is all that others may
+    /// do to a keyed table.
+    fn check_rows(&self, metadata: &TableMetadata) -> Result<(), Suspension> {
+        let last = self.last.map(|last| last.snapshot_id);
+        let mut id = metadata.current_snapshot_id();
+        while let Some(snapshot_id) = id.filter(|_| id != last) {
+            let snapshot = metadata.snapshot_by_id(snapshot_id);
+            let snapshot = snapshot.ok_or(Suspension::HistoryGone { snapshot_id })?;
+            let operation = &snapshot.summary().operation;
+            if *operation != Operation::Replace {
+                return Err(Suspension::ForeignRows {
+                    snapshot_id,
+                    operation: operation.as_str().to_owned(),
+                });
+            }
+            id = snapshot.parent_snapshot_id();
+        }
+        Ok(())
     }
 
     fn check_place(&self, metadata: &TableMetadata) -> Result<(), Suspension> {

@@ -7,14 +7,15 @@ use crate::env::Env;
 use crate::mark::{Suspension, TopicIdentity};
 use crate::pass::PassError;
 use crate::port::{CommitPort, LoadedTable, PortError};
-use crate::table;
+use crate::table::{self, Kind};
 
 /// Loads a table, after making it (and its namespace) for `identity` unless it is there. Whether a
-/// table that is there is the topic's, its ledger has to say.
+/// table that is there is the topic's, its ledger has to say; and of which kind it is, the table.
 pub(crate) async fn load_or_make(
     port: &dyn CommitPort,
     env: &dyn Env,
     ident: &TableIdent,
+    kind: Kind,
     identity: TopicIdentity,
     wanted: &Schema,
 ) -> Result<LoadedTable, PassError> {
@@ -24,7 +25,7 @@ pub(crate) async fn load_or_make(
     }
     port.ensure_namespace(ident).await?;
     let location = port.location_for(ident);
-    let request = table::creation(identity, wanted, env.uuid(), location);
+    let request = table::creation(identity, kind, wanted, env.uuid(), location);
     let request = request.map_err(Suspension::from)?;
     match port.commit(ident, request).await {
         // Another tierer of this topic was faster, or our first try had gone through: what matters

@@ -8,6 +8,8 @@
 //! so a record is in one of them before and after, and in no moment in both. It moves no offset; both
 //! ledgers keep their ends and name it as their last commit, by which an unknown outcome is found out.
 //!
+//! Rows of a keyed table are not put in late: the key may have newer ones by then.
+//!
 //! A run goes over the files that are there when it comes to them, some in each step; what a step has
 //! looked at, and what it wrote, is not looked at again.
 
@@ -21,6 +23,7 @@ use arrow_schema::Schema as ArrowSchema;
 use arrow_select::filter::filter_record_batch;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataContentType, DataFile};
+use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use crate::commit::{Append, CommitOutcome, Part, Replaces};
@@ -33,7 +36,7 @@ use crate::pass::{PassError, Tierer};
 use crate::port::{LoadedTable, PortError};
 use crate::rows::{RowBatch, SourceError, column};
 use crate::schema::name;
-use crate::table;
+use crate::table::{self, Kind};
 use crate::union::lake_files;
 
 /// Files of dead letters that one step reads: their readers are open at the same time.
@@ -94,11 +97,14 @@ impl Tierer {
         run: &mut Retry,
         decoder: &mut dyn Redecoder,
     ) -> Result<RetryReport, PassError> {
+        if self.kind == Kind::Keyed {
+            return Err(PassError::Late(self.table.to_string()));
+        }
         let Some(plan) = self.plan_retry(run).await? else {
             return Ok(RetryReport::default());
         };
         let table = self.port.load(&self.table).await?;
-        let ledger = Ledger::read(&table.metadata, self.identity)?;
+        let ledger = self.ledger(&table.metadata)?;
         let (table, _) = Box::pin(self.fit_schema(table, ledger)).await?;
         let commit_id = self.env.uuid();
         let written = Box::pin(self.sift(&table, &plan, commit_id, decoder)).await?;
@@ -120,6 +126,7 @@ impl Tierer {
             moved: BTreeMap::new(),
             data_files: vec![rows],
             replaces: None,
+            erases: BTreeMap::new(),
         };
         let dead = Part {
             table: plan.dead.ident.clone(),
@@ -130,6 +137,7 @@ impl Tierer {
                 snapshot_id: plan.snapshot_id,
                 locations: plan.locations,
             }),
+            erases: BTreeMap::new(),
         };
         let append = Append {
             commit_id,
@@ -167,7 +175,11 @@ impl Tierer {
         };
         let files = lake_files(self.port.file_io(), &dead.metadata, snapshot_id).await?;
         let is_ours = |content| content == DataContentType::Data;
-        if !can_rewrite(&dead.metadata) || !files.iter().all(|file| is_ours(file.content)) {
+        let is_append = Kind::of(&dead.metadata) == Kind::Append;
+        if !is_append
+            || !can_rewrite(&dead.metadata)
+            || !files.iter().all(|file| is_ours(file.content))
+        {
             return Err(PassError::NotOurs(ident.to_string()));
         }
         let new = files.into_iter().map(|file| file.location);
@@ -190,10 +202,12 @@ impl Tierer {
         decoder: &mut dyn Redecoder,
     ) -> Result<Written, PassError> {
         let io = self.port.file_io();
-        let locations: Vec<_> = plan.locations.iter().cloned().collect();
+        let none_dead = RoaringTreemap::new();
+        let locations = plan.locations.iter().map(String::as_str);
+        let files: Vec<_> = locations.map(|location| (location, &none_dead)).collect();
         let (mut rows, arrow) = self.begin(table, commit_id).await?;
         let (mut left, dead_arrow) = self.begin(&plan.dead, commit_id).await?;
-        let mut dead_letters = Sorted::open(io, &locations, &dead_arrow).await?;
+        let mut dead_letters = Sorted::open(io, &files, &dead_arrow).await?;
         let mut is_any = false;
         while let Some(batch) = dead_letters.next().await? {
             for (partition, batch) in by_partition(&batch) {

@@ -25,6 +25,11 @@ pub mod column {
     pub const ERROR: &str = "error";
     /// Any integer, nullable: the registered schema that the value of a dead letter names.
     pub const SCHEMA_ID: &str = "schema_id";
+    /// Text, not null, rows of keyed topics only: `insert`, `update_before`, `update_after` or `delete`.
+    pub const CHANGE: &str = "_change";
+    /// `Int64`, nullable, rows of keyed topics only: the offset of the row that was replaced or deleted;
+    /// null only if there was none.
+    pub const PREV_OFFSET: &str = "_prev_offset";
 }
 
 /// Consecutive offsets of one partition with the rows that exist in them.
@@ -38,9 +43,13 @@ pub struct RowBatch {
     /// The rows, by strictly increasing `_offset` within `first_offset..end_offset`. System
     /// columns by name (see [`column`]; all but `_offset` may be missing), value columns by their
     /// field id in the `PARQUET:field_id` metadata.
+    ///
+    /// For a keyed topic a row is a change of the table: `_change` and `_prev_offset` must be
+    /// there too, and an `update_before` (which is passed over) shares its offset with the
+    /// `update_after` that follows it.
     pub rows: RecordBatch,
     /// Records of the range that are no rows and go to the dead-letter table: system columns as those
-    /// of rows, and the last three of [`column`]. No offset is in both.
+    /// of rows, [`column::VALUE`], [`column::ERROR`] and [`column::SCHEMA_ID`]. No offset is in both.
     pub dead_letters: Option<RecordBatch>,
 }
 

@@ -40,6 +40,7 @@ pub mod id {
     pub const HEADER_VALUE: i32 = 9;
     pub const TIMESTAMP_TYPE: i32 = 10;
     pub const VALUE: i32 = 11;
+    // 12 and 13 are reserved for `_change` and `_prev_offset` of changelogs.
     pub const ERROR: i32 = 14;
     pub const SCHEMA_ID: i32 = 15;
 }

@@ -1,93 +1,104 @@
-//! A snapshot made by hand: manifest, manifest list, summary.
+//! A tier snapshot made by hand: manifests, manifest list, summary.
 //!
-//! The manifest of the added files is written once per commit; what depends on the snapshot it follows,
-//! the manifest list and manifests that lose files, is written anew for each attempt, under names of
-//! their own.
+//! The manifest of the added rows is written once per commit, that of the deletes once per snapshot
+//! it is tried on; the manifest list, and manifests that lose files, are written anew for each
+//! attempt, under names of their own.
 
 use std::collections::{BTreeSet, HashMap};
 
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, ManifestFile, ManifestList, ManifestListWriter, ManifestWriterBuilder,
-    Operation, PartitionSpecRef, Snapshot, Summary, TableMetadata,
+    DataFile, FormatVersion, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter,
+    ManifestWriterBuilder, Operation, Snapshot, Summary, TableMetadata,
 };
 use iceberg::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
+use crate::maintain::is_ours;
 use crate::maintain::packer::Packer;
+use crate::table::file_spec;
 
 /// A manifest that has to be written anew is begun at this size at the latest.
 const MANIFEST_BYTES: u64 = 8 << 20;
 
-/// Data files are written for the unpartitioned spec the table was made with.
-pub(crate) const UNPARTITIONED_SPEC_ID: i32 = 0;
-
 /// Tells the writer to leave the sequence number to be inherited from the manifest list.
-const INHERIT_SEQUENCE_NUMBER: i64 = -1;
+pub(crate) const INHERIT_SEQUENCE_NUMBER: i64 = -1;
 
-/// The parts of an append that do not depend on what it follows.
-#[derive(Debug)]
-pub(crate) struct AppendParts {
-    pub snapshot_id: i64,
-    pub commit_id: Uuid,
-    pub data_files: Vec<DataFile>,
+/// Files that a snapshot adds, and the manifest that lists them; none for no files.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    pub files: Vec<DataFile>,
     pub manifest: Option<ManifestFile>,
 }
 
-impl AppendParts {
-    /// Writes the manifest of `data_files`; none for an append of nothing.
+impl Added {
+    /// Writes the manifest of `files`, all data or all deletes, at `location`.
     pub async fn write(
         io: &FileIO,
         metadata: &TableMetadata,
         snapshot_id: i64,
-        commit_id: Uuid,
-        data_files: Vec<DataFile>,
+        content: ManifestContentType,
+        location: String,
+        files: Vec<DataFile>,
     ) -> Result<Self> {
-        let manifest = match data_files.as_slice() {
-            [] => None,
-            files => Some(write_manifest(io, metadata, snapshot_id, commit_id, files).await?),
+        if files.is_empty() {
+            return Ok(Self::default());
+        }
+        let spec = file_spec(metadata)
+            .ok_or_else(|| unsupported("the table has lost the partition spec of its files"))?;
+        let builder = ManifestWriterBuilder::new(
+            io.new_output(location)?,
+            Some(snapshot_id),
+            metadata.current_schema().clone(),
+            spec.as_ref().clone(),
+        );
+        use ManifestContentType::{Data, Deletes};
+        let mut writer = match (metadata.format_version(), content) {
+            (FormatVersion::V1, _) => {
+                return Err(unsupported("format version 1 has no sequence numbers"));
+            }
+            (FormatVersion::V2, Data) => builder.build_v2_data(),
+            (FormatVersion::V2, Deletes) => builder.build_v2_deletes(),
+            (FormatVersion::V3, Data) => builder.build_v3_data(),
+            // New deletes of version 3 have to be vectors, which not all readers know.
+            (FormatVersion::V3, Deletes) => {
+                return Err(unsupported("deletes by position in format version 3"));
+            }
         };
-        Ok(Self {
+        for file in &files {
+            writer.add_file(file.clone(), INHERIT_SEQUENCE_NUMBER)?;
+        }
+        let manifest = Some(writer.write_manifest_file().await?);
+        Ok(Self { files, manifest })
+    }
+
+    /// Where the manifest is.
+    pub fn manifest_path(&self) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        Some(manifest.manifest_path.clone())
+    }
+}
+
+/// The parts of a tier snapshot that do not depend on what it follows, and the deletes, which do.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub snapshot_id: i64,
+    pub commit_id: Uuid,
+    pub rows: Added,
+    /// Keyed tables only: deletes of rows in files of the snapshot that this one follows.
+    pub deletes: Added,
+}
+
+impl Parts {
+    /// A snapshot that adds nothing.
+    pub fn empty(snapshot_id: i64, commit_id: Uuid) -> Self {
+        Self {
             snapshot_id,
             commit_id,
-            data_files,
-            manifest,
-        })
+            rows: Added::default(),
+            deletes: Added::default(),
+        }
     }
-}
-
-/// The spec our data files are written for, if the table still has it.
-pub(crate) fn unpartitioned(metadata: &TableMetadata) -> Option<&PartitionSpecRef> {
-    metadata
-        .partition_spec_by_id(UNPARTITIONED_SPEC_ID)
-        .filter(|spec| spec.is_unpartitioned())
-}
-
-async fn write_manifest(
-    io: &FileIO,
-    metadata: &TableMetadata,
-    snapshot_id: i64,
-    commit_id: Uuid,
-    data_files: &[DataFile],
-) -> Result<ManifestFile> {
-    let spec = unpartitioned(metadata)
-        .ok_or_else(|| unsupported("the table has lost its unpartitioned spec"))?;
-    let location = format!("{}/metadata/{commit_id}-m0.avro", metadata.location());
-    let builder = ManifestWriterBuilder::new(
-        io.new_output(location)?,
-        Some(snapshot_id),
-        metadata.current_schema().clone(),
-        spec.as_ref().clone(),
-    );
-    let mut writer = match metadata.format_version() {
-        FormatVersion::V1 => return Err(unsupported("format version 1 has no sequence numbers")),
-        FormatVersion::V2 => builder.build_v2_data(),
-        FormatVersion::V3 => builder.build_v3_data(),
-    };
-    for file in data_files {
-        writer.add_file(file.clone(), INHERIT_SEQUENCE_NUMBER)?;
-    }
-    writer.write_manifest_file().await
 }
 
 /// What stays of the table's current snapshot under the next one.
@@ -107,6 +118,14 @@ struct Removed {
     bytes: u64,
 }
 
+impl Removed {
+    fn count(&mut self, file: &DataFile) {
+        self.files += 1;
+        self.rows += file.record_count();
+        self.bytes += file.file_size_in_bytes();
+    }
+}
+
 impl Base {
     /// All of it.
     pub async fn whole(io: &FileIO, metadata: &TableMetadata) -> Result<Self> {
@@ -122,6 +141,9 @@ impl Base {
 
     /// All but the data files at `gone`, which snapshot `snapshot_id` takes out. `id` is fresh: it
     /// begins the names of the manifests that have to be written.
+    ///
+    /// # Errors
+    /// Where one of the files is in no manifest that can be written anew: its rows would be doubled.
     pub async fn without(
         io: &FileIO,
         metadata: &TableMetadata,
@@ -131,8 +153,13 @@ impl Base {
     ) -> Result<Self> {
         let whole = Self::whole(io, metadata).await?;
         let mut base = Self::default();
-        let mut packer = Packer::new(io, metadata, snapshot_id, id, MANIFEST_BYTES);
+        let content = ManifestContentType::Data;
+        let mut packer = Packer::new(io, metadata, content, snapshot_id, id, MANIFEST_BYTES);
         for manifest in whole.manifests {
+            if !is_ours(metadata, &manifest, content) {
+                base.manifests.push(manifest);
+                continue;
+            }
             let loaded = manifest.load_manifest(io).await?;
             let alive = loaded.entries().iter().filter(|entry| entry.is_alive());
             if !alive.clone().any(|entry| gone.contains(entry.file_path())) {
@@ -143,16 +170,16 @@ impl Base {
                 .make_room(manifest.manifest_length.unsigned_abs())
                 .await?;
             for entry in alive {
-                if !gone.contains(entry.file_path()) {
+                if gone.contains(entry.file_path()) {
+                    base.removed.count(entry.data_file());
+                    packer.delete(entry)?;
+                } else {
                     packer.keep(entry)?;
-                    continue;
                 }
-                let file = entry.data_file();
-                base.removed.files += 1;
-                base.removed.rows += file.record_count();
-                base.removed.bytes += file.file_size_in_bytes();
-                packer.delete(entry)?;
             }
+        }
+        if base.removed.files != gone.len() as u64 {
+            return Err(unsupported("not all of the files to replace are ours"));
         }
         let new = packer.finish().await?;
         base.written = new.iter().map(|one| one.manifest_path.clone()).collect();
@@ -166,7 +193,7 @@ impl Base {
 pub(crate) async fn write_snapshot(
     io: &FileIO,
     metadata: &TableMetadata,
-    parts: &AppendParts,
+    parts: &Parts,
     base: Base,
     attempt: u32,
     now_ms: i64,
@@ -174,7 +201,8 @@ pub(crate) async fn write_snapshot(
 ) -> Result<Snapshot> {
     let parent = metadata.current_snapshot();
     let mut manifests = base.manifests;
-    manifests.extend(parts.manifest.clone());
+    manifests.extend(parts.rows.manifest.clone());
+    manifests.extend(parts.deletes.manifest.clone());
     let list = format!(
         "{}/metadata/snap-{}-{attempt}-{}.avro",
         metadata.location(),
@@ -260,53 +288,68 @@ pub(crate) async fn manifests(
 /// What was added and removed, and the totals rolled forward from the parent. A total is left out when
 /// a foreign parent does not state it: a wrong one is worse than none.
 fn summary(
-    parts: &AppendParts,
+    parts: &Parts,
     removed: Removed,
     parent: Option<&Summary>,
     mut properties: HashMap<String, String>,
 ) -> Summary {
-    let sum = |of: fn(&DataFile) -> u64| parts.data_files.iter().map(of).sum::<u64>();
-    let files = parts.data_files.len() as u64;
-    let counts = [
-        ("data-files", files, "deleted-data-files", removed.files),
+    let sum = |added: &Added, of: fn(&DataFile) -> u64| added.files.iter().map(of).sum::<u64>();
+    let (rows, deletes) = (&parts.rows, &parts.deletes);
+    let bytes = DataFile::file_size_in_bytes;
+    let bytes = sum(rows, bytes) + sum(deletes, bytes);
+    let delete_files = deletes.files.len() as u64;
+    let deleted = sum(deletes, DataFile::record_count);
+    let changes = [
+        ("added-data-files", rows.files.len() as u64),
+        ("added-records", sum(rows, DataFile::record_count)),
+        ("added-files-size", bytes),
+        ("added-delete-files", delete_files),
+        ("added-position-delete-files", delete_files),
+        ("added-position-deletes", deleted),
+        ("deleted-data-files", removed.files),
+        ("deleted-records", removed.rows),
+        ("removed-files-size", removed.bytes),
+    ];
+    let stated = changes.into_iter().filter(|(_, count)| *count > 0);
+    properties.extend(stated.map(|(what, count)| (what.to_owned(), count.to_string())));
+    let rolled = [
+        ("total-data-files", rows.files.len() as u64, removed.files),
         (
-            "records",
-            sum(DataFile::record_count),
-            "deleted-records",
+            "total-records",
+            sum(rows, DataFile::record_count),
             removed.rows,
         ),
-        (
-            "files-size",
-            sum(DataFile::file_size_in_bytes),
-            "removed-files-size",
-            removed.bytes,
-        ),
-        ("delete-files", 0, "removed-delete-files", 0),
-        ("position-deletes", 0, "removed-position-deletes", 0),
-        ("equality-deletes", 0, "removed-equality-deletes", 0),
+        ("total-files-size", bytes, removed.bytes),
+        ("total-delete-files", delete_files, 0),
+        ("total-position-deletes", deleted, 0),
+        ("total-equality-deletes", 0, 0),
     ];
-    for (what, added, removal, gone) in counts {
-        let stated = [(format!("added-{what}"), added), (removal.to_owned(), gone)];
-        let stated = stated.into_iter().filter(|(_, count)| *count > 0);
-        properties.extend(stated.map(|(key, count)| (key, count.to_string())));
-        let total = format!("total-{what}");
+    for (total, plus, minus) in rolled {
         let before = match parent {
             None => Some(0),
             Some(parent) => parent
                 .additional_properties
-                .get(&total)
-                .and_then(|n| n.parse::<u64>().ok()),
+                .get(total)
+                .and_then(|count| count.parse::<u64>().ok()),
         };
-        if let Some(after) = before.and_then(|before| (before + added).checked_sub(gone)) {
-            properties.insert(total, after.to_string());
+        if let Some(after) = before.and_then(|before| (before + plus).checked_sub(minus)) {
+            properties.insert(total.to_owned(), after.to_string());
         }
     }
     Summary {
-        operation: match removed.files {
-            0 => Operation::Append,
-            _ => Operation::Overwrite,
-        },
+        operation: operation(parts, removed),
         additional_properties: properties,
+    }
+}
+
+/// As the specification words it: what takes rows out deletes, and overwrites if it puts some in too.
+fn operation(parts: &Parts, removed: Removed) -> Operation {
+    let adds = !parts.rows.files.is_empty();
+    let takes_out = removed.files > 0 || !parts.deletes.files.is_empty();
+    match (adds, takes_out) {
+        (_, false) => Operation::Append,
+        (false, true) => Operation::Delete,
+        (true, true) => Operation::Overwrite,
     }
 }
 

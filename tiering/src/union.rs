@@ -5,7 +5,7 @@
 //! must come from the same load of the table ([`crate::TierMark`] holds both), and both sides must
 //! be pinned until the reader is done: the snapshot against expiry, the log against retention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use iceberg::io::FileIO;
 use iceberg::spec::{DataContentType, DataFile, Datum, PrimitiveLiteral, TableMetadata};
@@ -114,20 +114,22 @@ pub async fn lake_files(
     Ok(files)
 }
 
+/// Lowest and highest value of a column of integers, inclusive, if stated.
+pub(crate) fn bounds(file: &DataFile, id: i32) -> Option<(i64, i64)> {
+    let bound = |bounds: &HashMap<i32, Datum>| long(bounds.get(&id)?);
+    Some((bound(file.lower_bounds())?, bound(file.upper_bounds())?))
+}
+
 fn lake_file(file: &DataFile, sequence_number: i64) -> LakeFile {
-    let bounds = |id| {
-        let long = |bounds: &std::collections::HashMap<i32, Datum>| long(bounds.get(&id)?);
-        Some((long(file.lower_bounds())?, long(file.upper_bounds())?))
-    };
     LakeFile {
         location: file.file_path().to_owned(),
         content: file.content_type(),
         file_bytes: file.file_size_in_bytes(),
         rows: file.record_count(),
         sequence_number,
-        partitions: bounds(id::PARTITION)
+        partitions: bounds(file, id::PARTITION)
             .and_then(|(low, high)| Some((low.try_into().ok()?, high.try_into().ok()?))),
-        offsets: bounds(id::OFFSET),
+        offsets: bounds(file, id::OFFSET),
     }
 }
 

@@ -251,6 +251,7 @@ async fn stale_commit(
             moved: BTreeMap::from([(partition, OffsetRange { start, end })]),
             data_files: Vec::new(),
             replaces: None,
+            erases: BTreeMap::new(),
         }],
     };
     committer.commit(append).await

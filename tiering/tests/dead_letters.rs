@@ -13,6 +13,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use futures::future::join_all;
+use iceberg::spec::{Operation, Summary};
 use tidelog_tiering::commit::CommitError;
 use tidelog_tiering::{
     CommitRequest, LogBounds, PassError, Redecoder, Retry, SourceError, Suspension, TierState,
@@ -337,6 +338,43 @@ async fn dead_letters_that_decode_by_now_become_rows_whichever_step_fails_how() 
             }
             assert_retried(&world, &log, &format!("{fault:?} at {step}")).await;
         }
+    }
+}
+
+/// Operation and counts of the newest commit to the table of dead letters.
+async fn summary(world: &World) -> Summary {
+    let table = world.catalog.load_table(&world.dead_table).await.unwrap();
+    table.metadata.current_snapshot().unwrap().summary().clone()
+}
+
+#[tokio::test]
+async fn what_a_retry_takes_out_is_told_in_the_words_of_the_specification() {
+    let world = World::new(1);
+    let tierer = world.open(0).await.unwrap();
+    // Offset 5 is the first dead letter, 16 the second, 27 the third; 16 stays one.
+    let rounds = [
+        (vec![9], Operation::Delete, 1, 0, 0),
+        (vec![20, 30], Operation::Overwrite, 2, 1, 1),
+    ];
+    for (ends, operation, deleted, added, total) in rounds {
+        for end in ends {
+            let mut log = TopicLog::with_dead_letters(&[end]);
+            let bounds = log.bounds.clone();
+            tierer.pass(&mut log, &bounds).await.unwrap();
+            assert_eq!(summary(&world).await.operation, Operation::Append);
+        }
+        assert_eq!(retry(&tierer).await.unwrap(), 1);
+        let summary = summary(&world).await;
+        assert_eq!(summary.operation, operation);
+        let count = |key: &str| {
+            let count = summary.additional_properties.get(key);
+            count.map_or(0, |count| count.parse().unwrap())
+        };
+        assert_eq!(count("deleted-records"), deleted, "{operation:?}");
+        assert_eq!(count("deleted-data-files"), deleted, "{operation:?}");
+        assert_eq!(count("added-records"), added, "{operation:?}");
+        assert_eq!(count("total-records"), total, "{operation:?}");
+        assert_eq!(count("total-data-files"), total, "{operation:?}");
     }
 }
 

@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::io::FileIO;
 use iceberg::spec::{DataFile, ManifestContentType, ManifestFile, TableMetadata};
+use roaring::RoaringTreemap;
 
+use super::compact_keyed;
 use super::error::MaintainError;
 use super::packer::Packer;
 use super::packing;
@@ -27,8 +29,9 @@ use super::schedule::Step;
 use super::site::Site;
 use super::sorted::Sorted;
 use crate::data_file::DataFileWriter;
+use crate::keyed::Manifests;
 use crate::snapshot::manifests;
-use crate::table;
+use crate::table::{self, Kind};
 
 /// Bad files remembered.
 const SHUNNED_MAX: usize = 1_000;
@@ -40,6 +43,23 @@ pub(super) struct Memory {
     settled: HashSet<String>,
     /// Files that could not be read, or are not what they claim.
     shunned: HashSet<String>,
+    /// Of a keyed table.
+    pub manifests: Manifests,
+}
+
+impl Memory {
+    /// Takes note of the file that made a compaction fail, if it was one.
+    pub fn shun(&mut self, error: &MaintainError) {
+        if self.shunned.len() >= SHUNNED_MAX {
+            // Those still there are found out again.
+            self.shunned.clear();
+        }
+        self.shunned.extend(error.bad_input().map(str::to_owned));
+    }
+
+    pub fn is_shunned(&self, location: &str) -> bool {
+        self.shunned.contains(location)
+    }
 }
 
 /// A file that may be compacted.
@@ -62,18 +82,14 @@ pub(super) async fn run(
 ) -> Result<StepReport, MaintainError> {
     let nothing = StepReport::nothing(Step::Compact);
     let (table, _) = site.load().await?;
+    if Kind::of(&table.metadata) == Kind::Keyed {
+        return compact_keyed::run(site, &table.metadata, policy, memory).await;
+    }
     let Some(inputs) = plan(site.io(), &table.metadata, policy, memory).await? else {
         return Ok(nothing);
     };
     let written = Box::pin(write(site, &table.metadata, &inputs)).await;
-    if let Err(error) = &written {
-        if memory.shunned.len() >= SHUNNED_MAX {
-            // Those still there are found out again.
-            memory.shunned.clear();
-        }
-        memory.shunned.extend(error.bad_input().map(str::to_owned));
-    }
-    let output = written?;
+    let output = written.inspect_err(|error| memory.shun(error))?;
     let location = output.file_path().to_owned();
     let report = StepReport {
         more: true,
@@ -124,7 +140,11 @@ async fn plan(
     memory.settled.retain(|path| present.contains(path));
     let large = packing::large(policy.compaction);
     let mut inputs = Vec::new();
-    for manifest in manifests.iter().filter(|manifest| is_ours(manifest)) {
+    let content = ManifestContentType::Data;
+    for manifest in manifests
+        .iter()
+        .filter(|one| is_ours(metadata, one, content))
+    {
         if memory.settled.contains(&manifest.manifest_path) {
             continue;
         }
@@ -136,7 +156,7 @@ async fn plan(
                 && file.sort_order_id() == Some(order)
                 && file.file_size_in_bytes() < large
                 && sequence_number > deletes_to
-                && !memory.shunned.contains(file.file_path());
+                && !memory.is_shunned(file.file_path());
             fits.then(|| Input {
                 location: file.file_path().to_owned(),
                 bytes: file.file_size_in_bytes(),
@@ -172,8 +192,10 @@ async fn write(
 ) -> Result<DataFile, MaintainError> {
     let schema = metadata.current_schema();
     let arrow = Arc::new(schema_to_arrow_schema(schema)?);
-    let locations: Vec<_> = inputs.iter().map(|input| input.location.clone()).collect();
-    let mut rows = Sorted::open(site.io(), &locations, &arrow).await?;
+    let none_dead = RoaringTreemap::new();
+    let locations = inputs.iter().map(|input| input.location.as_str());
+    let opened: Vec<_> = locations.map(|location| (location, &none_dead)).collect();
+    let mut rows = Sorted::open(site.io(), &opened, &arrow).await?;
     let output = format!("{}/data/{}.parquet", metadata.location(), site.env.uuid());
     let order = table::sort_order_id(metadata);
     let mut writer = DataFileWriter::create(site.io(), output, schema.clone(), order).await?;
@@ -182,17 +204,32 @@ async fn write(
     }
     let wanted = inputs.iter().map(|input| input.rows).sum();
     let file = writer.close().await?;
-    match file {
-        Some(file) if file.record_count() == wanted => Ok(file),
-        other => {
-            let (inputs, mut output) = (wanted, 0);
-            if let Some(file) = other {
-                output = file.record_count();
-                site.discard(&[file.file_path().to_owned()]).await;
-            }
-            Err(MaintainError::RowsLost { inputs, output })
-        }
+    match complete(site, file, wanted).await? {
+        Some(file) => Ok(file),
+        None => Err(MaintainError::RowsLost {
+            inputs: wanted,
+            output: 0,
+        }),
     }
+}
+
+/// The new file, if it has as many rows as it should; none for no rows.
+pub(super) async fn complete(
+    site: &Site<'_>,
+    file: Option<DataFile>,
+    wanted: u64,
+) -> Result<Option<DataFile>, MaintainError> {
+    let output = file.as_ref().map_or(0, DataFile::record_count);
+    if output == wanted {
+        return Ok(file);
+    }
+    if let Some(file) = file {
+        site.discard(&[file.file_path().to_owned()]).await;
+    }
+    Err(MaintainError::RowsLost {
+        inputs: wanted,
+        output,
+    })
 }
 
 /// The commit: inputs out, output in.
@@ -209,7 +246,9 @@ impl Compact {
             files_in: 1,
             bytes_out: self.inputs.iter().map(|input| input.bytes).sum(),
             bytes_in: self.output.file_size_in_bytes(),
-            rows: self.output.record_count(),
+            rows_out: self.output.record_count(),
+            rows_in: self.output.record_count(),
+            ..Totals::default()
         }
     }
 }
@@ -234,7 +273,7 @@ impl Rewrite for Compact {
         if oldest <= deletes_to(&current) {
             return Ok(None);
         }
-        let mut left: BTreeMap<&str, i64> = self
+        let left: BTreeMap<&str, i64> = self
             .inputs
             .iter()
             .map(|input| (input.location.as_str(), input.sequence_number))
@@ -244,36 +283,14 @@ impl Rewrite for Compact {
         let (hinted, others): (Vec<_>, Vec<_>) = current
             .into_iter()
             .partition(|manifest| planned.contains(&manifest.manifest_path));
-        let id = site.env.uuid();
-        let mut packer = Packer::new(site.io(), metadata, snapshot_id, id, self.manifest_bytes);
+        let current = hinted.into_iter().chain(others);
+        let (id, content) = (site.env.uuid(), ManifestContentType::Data);
+        let target = self.manifest_bytes;
+        let mut packer = Packer::new(site.io(), metadata, content, snapshot_id, id, target);
         packer.add(self.output.clone(), youngest)?;
-        let mut kept = Vec::new();
-        for manifest in hinted.into_iter().chain(others) {
-            if left.is_empty() || !is_ours(&manifest) {
-                kept.push(manifest);
-                continue;
-            }
-            let loaded = manifest.load_manifest(site.io()).await?;
-            let mut alive = loaded.entries().iter().filter(|entry| entry.is_alive());
-            if !alive.any(|entry| left.contains_key(entry.file_path())) {
-                kept.push(manifest);
-                continue;
-            }
-            packer
-                .make_room(manifest.manifest_length.unsigned_abs())
-                .await?;
-            for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
-                match left.remove(entry.file_path()) {
-                    Some(age) if entry.sequence_number() == Some(age) => packer.delete(entry)?,
-                    // The path is back with other rows behind it: not ours to judge.
-                    Some(_) => return Ok(None),
-                    None => packer.keep(entry)?,
-                }
-            }
-        }
-        if !left.is_empty() {
+        let Some(mut kept) = packer.take_out(current, left).await? else {
             return Ok(None);
-        }
+        };
         let new = packer.finish().await?;
         let written = new.iter().map(|one| one.manifest_path.clone()).collect();
         kept.extend(new);

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::convert::ConvertError;
+use crate::keyed::LiveError;
 use crate::mark::Suspension;
 use crate::port::PortError;
 
@@ -34,6 +35,15 @@ pub enum MaintainError {
     Unresolved { snapshot_id: i64, reason: String },
     #[error("gave up after {attempts} attempts, others commit all the time")]
     Crowded { attempts: u32 },
+}
+
+impl From<LiveError> for MaintainError {
+    fn from(error: LiveError) -> Self {
+        match error.suspension() {
+            Ok(suspension) => Self::Suspended(suspension),
+            Err(error) => Self::Files(error),
+        }
+    }
 }
 
 impl MaintainError {

@@ -1,7 +1,7 @@
 //! Merging manifests: one comes with every tier commit, and a reader opens them all.
 
 use async_trait::async_trait;
-use iceberg::spec::{ManifestFile, TableMetadata};
+use iceberg::spec::{ManifestContentType, ManifestFile, TableMetadata};
 
 use super::error::MaintainError;
 use super::packer::Packer;
@@ -27,7 +27,7 @@ pub(super) async fn run(site: &Site<'_>, policy: Merging) -> Result<StepReport, 
         return Ok(report);
     };
     let before = manifests(site.io(), &table.metadata, snapshot).await?;
-    if chosen(&before, policy).is_none() {
+    if chosen(&table.metadata, &before, policy).is_none() {
         return Ok(report);
     }
     let merge = Merge { policy };
@@ -36,18 +36,33 @@ pub(super) async fn run(site: &Site<'_>, policy: Merging) -> Result<StepReport, 
     };
     if let Some(snapshot) = table.metadata.current_snapshot() {
         let after = manifests(site.io(), &table.metadata, snapshot).await?;
-        report.more = chosen(&after, policy).is_some();
+        report.more = chosen(&table.metadata, &after, policy).is_some();
         report.manifests = Change::new(before.len(), after.len());
     }
     Ok(report)
 }
 
-/// The small manifests, if they are many: as many of them as one merge takes.
-fn chosen(manifests: &[ManifestFile], policy: Merging) -> Option<Vec<&ManifestFile>> {
+/// The small manifests of one content, if they are many: as many of them as one merge takes.
+fn chosen<'a>(
+    metadata: &TableMetadata,
+    manifests: &'a [ManifestFile],
+    policy: Merging,
+) -> Option<(ManifestContentType, Vec<&'a ManifestFile>)> {
+    let contents = [ManifestContentType::Data, ManifestContentType::Deletes];
+    contents.into_iter().find_map(|content| {
+        let ours = |one: &&ManifestFile| is_ours(metadata, one, content);
+        let small = small(manifests.iter().filter(ours), policy)?;
+        Some((content, small))
+    })
+}
+
+fn small<'a>(
+    manifests: impl Iterator<Item = &'a ManifestFile>,
+    policy: Merging,
+) -> Option<Vec<&'a ManifestFile>> {
     let bytes = |manifest: &ManifestFile| manifest.manifest_length.unsigned_abs();
     let small: Vec<_> = manifests
-        .iter()
-        .filter(|manifest| is_ours(manifest) && bytes(manifest) < policy.target_bytes / 2)
+        .filter(|manifest| bytes(manifest) < policy.target_bytes / 2)
         .collect();
     if small.len() < policy.small_max.max(2) {
         return None;
@@ -73,12 +88,12 @@ impl Rewrite for Merge {
         current: Vec<ManifestFile>,
         snapshot_id: i64,
     ) -> Result<Option<Rewritten>, MaintainError> {
-        let Some(small) = chosen(&current, self.policy) else {
+        let Some((content, small)) = chosen(metadata, &current, self.policy) else {
             return Ok(None);
         };
         let id = site.env.uuid();
         let target = self.policy.target_bytes;
-        let mut packer = Packer::new(site.io(), metadata, snapshot_id, id, target);
+        let mut packer = Packer::new(site.io(), metadata, content, snapshot_id, id, target);
         for manifest in &small {
             let bytes = manifest.manifest_length.unsigned_abs();
             packer.make_room(bytes).await?;

@@ -1,7 +1,7 @@
 //! Maintenance of a lake table: few snapshots, few manifests, few files, no garbage.
 //!
 //! ```text
-//! next_step ─▶ run ─┬─ Compact  packing ▶ sorted ▶ data file ─┐
+//! next_step ─▶ run ─┬─ Compact  packing ▶ sorted ▶ data file ─┐   keyed tables: and delete files
 //!                   ├─ Merge    packer ───────────────────────┴▶ replace ▶ commit
 //!                   ├─ Thin     thinning ▶ commit ▶ reach ─┐
 //!                   ├─ Clean    listing ▶ reach ───────────┴▶ waiting for their grace
@@ -23,6 +23,7 @@
 
 mod clean;
 mod compact;
+mod compact_keyed;
 mod error;
 mod listing;
 mod merge;
@@ -47,7 +48,7 @@ pub use error::MaintainError;
 pub use listing::{FileListing, ListedFile};
 pub use policy::{Cleaning, Compaction, Merging, Pace, Policy, Thinning};
 pub use replace::MAINTENANCE_KEY;
-pub(crate) use replace::can_rewrite;
+pub(crate) use replace::{can_rewrite, is_ours};
 pub use report::{Change, StepReport};
 pub use schedule::Step;
 

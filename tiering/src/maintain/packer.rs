@@ -3,19 +3,24 @@
 //! Entries keep the snapshot and sequence numbers they came with: what is rewritten here is the
 //! list, not the files in it.
 
+use std::collections::BTreeMap;
+
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, ManifestEntry, ManifestFile, ManifestWriter, ManifestWriterBuilder, TableMetadata,
+    DataFile, ManifestContentType, ManifestEntry, ManifestFile, ManifestWriter,
+    ManifestWriterBuilder, TableMetadata,
 };
 use iceberg::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
-use crate::snapshot::unpartitioned;
+use super::replace::is_ours;
+use crate::table::file_spec;
 
-/// Writes data manifests of the unpartitioned spec, format version 2.
+/// Writes manifests of one content for the spec of the table's files, format version 2.
 pub(crate) struct Packer<'a> {
     io: &'a FileIO,
     metadata: &'a TableMetadata,
+    content: ManifestContentType,
     snapshot_id: i64,
     /// Begins the names of the manifests.
     id: Uuid,
@@ -29,6 +34,7 @@ impl<'a> Packer<'a> {
     pub fn new(
         io: &'a FileIO,
         metadata: &'a TableMetadata,
+        content: ManifestContentType,
         snapshot_id: i64,
         id: Uuid,
         target_bytes: u64,
@@ -36,6 +42,7 @@ impl<'a> Packer<'a> {
         Self {
             io,
             metadata,
+            content,
             snapshot_id,
             id,
             target_bytes,
@@ -79,6 +86,40 @@ impl<'a> Packer<'a> {
         self.writer()?.add_file(file, sequence_number)
     }
 
+    /// Says of the files `left`, given with their sequence numbers, that this snapshot took them
+    /// out, and carries over what stood beside them. Gives those of the `current` manifests that
+    /// hold none of them; `None` if not all of the files are there, and as old as they were.
+    pub async fn take_out(
+        &mut self,
+        current: impl IntoIterator<Item = ManifestFile>,
+        mut left: BTreeMap<&str, i64>,
+    ) -> Result<Option<Vec<ManifestFile>>> {
+        let mut kept = Vec::new();
+        for manifest in current {
+            if left.is_empty() || !is_ours(self.metadata, &manifest, self.content) {
+                kept.push(manifest);
+                continue;
+            }
+            let loaded = manifest.load_manifest(self.io).await?;
+            let alive = || loaded.entries().iter().filter(|entry| entry.is_alive());
+            if !alive().any(|entry| left.contains_key(entry.file_path())) {
+                kept.push(manifest);
+                continue;
+            }
+            self.make_room(manifest.manifest_length.unsigned_abs())
+                .await?;
+            for entry in alive() {
+                match left.remove(entry.file_path()) {
+                    Some(age) if entry.sequence_number() == Some(age) => self.delete(entry)?,
+                    // The path is back with other rows behind it: not ours to judge.
+                    Some(_) => return Ok(None),
+                    None => self.keep(entry)?,
+                }
+            }
+        }
+        Ok(left.is_empty().then_some(kept))
+    }
+
     /// The manifests written.
     pub async fn finish(mut self) -> Result<Vec<ManifestFile>> {
         self.roll().await?;
@@ -102,8 +143,8 @@ impl<'a> Packer<'a> {
     }
 
     fn begin(&self) -> Result<ManifestWriter> {
-        let spec = unpartitioned(self.metadata)
-            .ok_or_else(|| Error::new(ErrorKind::FeatureUnsupported, "no unpartitioned spec"))?;
+        let spec = file_spec(self.metadata)
+            .ok_or_else(|| Error::new(ErrorKind::FeatureUnsupported, "no spec for its files"))?;
         let number = self.done.len();
         let location = format!(
             "{}/metadata/{}-m{number}.avro",
@@ -116,7 +157,10 @@ impl<'a> Packer<'a> {
             self.metadata.current_schema().clone(),
             spec.as_ref().clone(),
         );
-        Ok(builder.build_v2_data())
+        Ok(match self.content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        })
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Compaction {
     pub inputs_max: usize,
     /// With more small files than this, how often a row has been rewritten counts no more.
     pub small_max: usize,
+    /// Delete files of one partition of a keyed table; as many become one.
+    pub delete_files_max: usize,
+    /// A file of a keyed table with this share of its rows deleted is rewritten without them.
+    pub dead_percent: u64,
 }
 
 /// When files that nothing names are deleted.
@@ -95,6 +99,8 @@ impl Default for Policy {
                 inputs_min: 8,
                 inputs_max: 64,
                 small_max: 256,
+                delete_files_max: 16,
+                dead_percent: 20,
             },
             cleaning: Cleaning {
                 grace_ms: HOUR_MS,

@@ -20,7 +20,8 @@ use super::site::Site;
 use crate::commit::{set_main, unchanged};
 use crate::env;
 use crate::port::{CommitRequest, LoadedTable, PortError};
-use crate::snapshot::{NewSnapshot, UNPARTITIONED_SPEC_ID, manifests, unpartitioned};
+use crate::snapshot::{NewSnapshot, manifests};
+use crate::table::file_spec;
 
 /// Key in the summary of a maintenance snapshot: what was done.
 pub const MAINTENANCE_KEY: &str = "tidelog.maintenance";
@@ -41,7 +42,14 @@ pub(super) struct Totals {
     pub files_in: u64,
     pub bytes_out: u64,
     pub bytes_in: u64,
-    pub rows: u64,
+    /// Rows in data files, deleted ones too.
+    pub rows_out: u64,
+    pub rows_in: u64,
+    pub delete_files_out: u64,
+    pub delete_files_in: u64,
+    /// Deletes in delete files.
+    pub deletes_out: u64,
+    pub deletes_in: u64,
 }
 
 /// A change of files that changes no row.
@@ -70,13 +78,17 @@ pub(super) enum Outcome {
 /// Whether files of this table can be rewritten: what we know to rewrite is what tiering writes.
 /// Row ids of format version 3 would be lost, and foreign specs are not ours to lay out.
 pub(crate) fn can_rewrite(metadata: &TableMetadata) -> bool {
-    metadata.format_version() == FormatVersion::V2 && unpartitioned(metadata).is_some()
+    metadata.format_version() == FormatVersion::V2 && file_spec(metadata).is_some()
 }
 
-/// Whether a manifest lists data files of ours.
-pub(super) fn is_ours(manifest: &ManifestFile) -> bool {
-    manifest.content == ManifestContentType::Data
-        && manifest.partition_spec_id == UNPARTITIONED_SPEC_ID
+/// Whether a manifest lists files of this content for the spec that ours are written for.
+pub(crate) fn is_ours(
+    metadata: &TableMetadata,
+    manifest: &ManifestFile,
+    content: ManifestContentType,
+) -> bool {
+    let spec_id = file_spec(metadata).map(|spec| spec.spec_id());
+    manifest.content == content && Some(manifest.partition_spec_id) == spec_id
 }
 
 /// Commits `rewrite`. Manifests of attempts that certainly failed are deleted again.
@@ -189,19 +201,33 @@ fn summary(what: &str, totals: Totals, parent: &Snapshot) -> Summary {
     let counts = [
         ("added-data-files", totals.files_in),
         ("deleted-data-files", totals.files_out),
-        ("added-records", totals.rows),
-        ("deleted-records", totals.rows),
+        ("added-records", totals.rows_in),
+        ("deleted-records", totals.rows_out),
         ("added-files-size", totals.bytes_in),
         ("removed-files-size", totals.bytes_out),
+        ("added-delete-files", totals.delete_files_in),
+        ("added-position-delete-files", totals.delete_files_in),
+        ("removed-delete-files", totals.delete_files_out),
+        ("removed-position-delete-files", totals.delete_files_out),
+        ("added-position-deletes", totals.deletes_in),
+        ("removed-position-deletes", totals.deletes_out),
     ];
     let stated = counts.into_iter().filter(|(_, count)| *count > 0);
     properties.extend(stated.map(|(what, count)| (what.to_owned(), count.to_string())));
     let rolled = [
         ("total-data-files", totals.files_in, totals.files_out),
         ("total-files-size", totals.bytes_in, totals.bytes_out),
-        ("total-records", 0, 0),
-        ("total-delete-files", 0, 0),
-        ("total-position-deletes", 0, 0),
+        ("total-records", totals.rows_in, totals.rows_out),
+        (
+            "total-delete-files",
+            totals.delete_files_in,
+            totals.delete_files_out,
+        ),
+        (
+            "total-position-deletes",
+            totals.deletes_in,
+            totals.deletes_out,
+        ),
         ("total-equality-deletes", 0, 0),
     ];
     let before = &parent.summary().additional_properties;

@@ -30,7 +30,9 @@ pub struct StepReport {
     pub manifests: Change,
     /// Data files read and written by a compaction.
     pub data_files: Change,
-    /// Their bytes.
+    /// Delete files of a keyed table read and written by a compaction.
+    pub delete_files: Change,
+    /// The bytes of all these.
     pub data_bytes: Change,
     /// Files found that nothing names any more; deleted once their grace is over.
     pub doomed: u64,
@@ -46,6 +48,7 @@ impl StepReport {
             snapshots: Change::default(),
             manifests: Change::default(),
             data_files: Change::default(),
+            delete_files: Change::default(),
             data_bytes: Change::default(),
             doomed: 0,
             deleted: 0,

@@ -1,4 +1,4 @@
-//! Several sorted data files as one sorted stream of rows.
+//! Several sorted data files as one sorted stream of rows, without those deleted.
 //!
 //! Memory: per file one row group as it is on disk, and one decoded batch.
 
@@ -11,11 +11,13 @@ use arrow_schema::SchemaRef;
 use futures::StreamExt;
 use iceberg::arrow::ArrowFileReader;
 use iceberg::io::FileIO;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::async_reader::ParquetRecordBatchStream;
+use roaring::RoaringTreemap;
 
 use super::error::MaintainError;
 use crate::convert::to_schema;
+use crate::keyed::kept;
+use crate::parquet_file;
 use crate::schema::{field_id, id};
 
 /// Rows decoded at a time.
@@ -30,15 +32,16 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
-    /// Opens the files; their rows come in the shape of `target`, the table's Arrow schema.
+    /// Opens the files, each with the positions of its dead rows; the others come in the shape of
+    /// `target`, the table's Arrow schema.
     pub async fn open(
         io: &FileIO,
-        locations: &[String],
+        inputs: &[(&str, &RoaringTreemap)],
         target: &SchemaRef,
     ) -> Result<Self, MaintainError> {
-        let mut files = Vec::with_capacity(locations.len());
-        for location in locations {
-            files.push(SortedFile::open(io, location, target).await?);
+        let mut files = Vec::with_capacity(inputs.len());
+        for (location, dead) in inputs {
+            files.push(SortedFile::open(io, location, dead, target).await?);
         }
         Ok(Self { files })
     }
@@ -68,17 +71,24 @@ struct SortedFile {
 }
 
 impl SortedFile {
-    async fn open(io: &FileIO, location: &str, target: &SchemaRef) -> Result<Self, MaintainError> {
+    async fn open(
+        io: &FileIO,
+        location: &str,
+        dead: &RoaringTreemap,
+        target: &SchemaRef,
+    ) -> Result<Self, MaintainError> {
         let bad = |reason: parquet::errors::ParquetError| MaintainError::DataFile {
             location: location.to_owned(),
             reason: reason.to_string(),
         };
-        let input = io.new_input(location)?;
-        let reader = ArrowFileReader::new(input.metadata().await?, input.reader().await?);
-        let stream = ParquetRecordBatchStreamBuilder::new(reader)
-            .await
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(bad)?;
+        let opened = parquet_file::open(io, location).await?.map_err(bad)?;
+        let mut opened = opened.with_batch_size(BATCH_ROWS);
+        if !dead.is_empty() {
+            let rows = opened.metadata().file_metadata().num_rows();
+            let rows = usize::try_from(rows).unwrap_or_default();
+            opened = opened.with_row_selection(kept(dead, rows));
+        }
+        let stream = opened.build().map_err(bad)?;
         let mut file = Self {
             location: location.to_owned(),
             target: Arc::clone(target),

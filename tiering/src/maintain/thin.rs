@@ -2,7 +2,8 @@
 //!
 //! Kept besides what [`thinning`](super::thinning) keeps: the current snapshot, the snapshot of the
 //! last tier commit, whatever a branch or tag names, what else lies on a branch other than main,
-//! and what the caller pins. A table that has lost its ledger keeps everything until the next tier
+//! and what the caller pins. Of a keyed table also what came after the last tier commit, by which the
+//! next one sees that nobody else changed rows. A table that has lost its ledger keeps everything until the next tier
 //! commit writes it: until then the chain of summaries is all that tells the mark.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use super::site::{Site, owns_files};
 use super::thinning::{Moment, removable};
 use crate::mark::{LEDGER_PROPERTY, Ledger};
 use crate::port::{CommitRequest, LoadedTable, PortError};
+use crate::table::Kind;
 
 /// Removes what may go. Gives the report and the files nothing reaches since.
 pub(super) async fn run(
@@ -108,6 +110,11 @@ fn choose(
     kept.extend(metadata.current_snapshot_id());
     kept.extend(ledger.last.map(|last| last.snapshot_id));
     kept.extend(referenced(metadata)?);
+    if Kind::of(metadata) == Kind::Keyed {
+        let last = ledger.last.map(|last| last.snapshot_id);
+        let since = line(metadata, metadata.current_snapshot_id());
+        kept.extend(since.take_while(|id| Some(*id) != last));
+    }
     let moments: Vec<_> = metadata
         .snapshots()
         .map(|snapshot| Moment {

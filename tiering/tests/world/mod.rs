@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each story uses its part of the world")]
 
+pub mod keyed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -427,27 +429,7 @@ impl TopicLog {
     }
 
     fn dead_batch(&self, offsets: Range<i64>) -> Option<RecordBatch> {
-        let dead: Vec<i64> = offsets.filter(|offset| self.is_dead(*offset)).collect();
-        if dead.is_empty() {
-            return None;
-        }
-        let schema = Schema::new(vec![
-            Field::new("_offset", DataType::Int64, false),
-            Field::new("value", DataType::Binary, true),
-            Field::new("error", DataType::Utf8, false),
-            Field::new("schema_id", DataType::Int32, true),
-        ]);
-        let values = dead.iter().map(|offset| Some(offset.to_be_bytes()));
-        let errors = dead
-            .iter()
-            .map(|offset| Some(format!("offset {offset} is dead")));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(dead.clone())),
-            Arc::new(values.collect::<BinaryArray>()),
-            Arc::new(errors.collect::<StringArray>()),
-            Arc::new(Int32Array::from(vec![None; dead.len()])),
-        ];
-        Some(RecordBatch::try_new(Arc::new(schema), columns).unwrap())
+        dead_columns(offsets.filter(|offset| self.is_dead(*offset)).collect())
     }
 
     pub fn append(&mut self, partition: i32, count: i64) {
@@ -485,6 +467,30 @@ impl RowSource for TopicLog {
             dead_letters: self.dead_batch(first_offset..end_offset),
         }))
     }
+}
+
+/// The dead letters at these offsets, as a source gives them.
+pub fn dead_columns(dead: Vec<i64>) -> Option<RecordBatch> {
+    if dead.is_empty() {
+        return None;
+    }
+    let schema = Schema::new(vec![
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("value", DataType::Binary, true),
+        Field::new("error", DataType::Utf8, false),
+        Field::new("schema_id", DataType::Int32, true),
+    ]);
+    let values = dead.iter().map(|offset| Some(offset.to_be_bytes()));
+    let errors = dead
+        .iter()
+        .map(|offset| Some(format!("offset {offset} is dead")));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(dead.clone())),
+        Arc::new(values.collect::<BinaryArray>()),
+        Arc::new(errors.collect::<StringArray>()),
+        Arc::new(Int32Array::from(vec![None; dead.len()])),
+    ];
+    Some(RecordBatch::try_new(Arc::new(schema), columns).unwrap())
 }
 
 /// The rows at these offsets, as a source gives them.
