@@ -68,7 +68,6 @@ mod lease;
 mod link;
 mod lookup;
 mod offsets;
-mod partitioner;
 #[cfg(feature = "decode")]
 mod plain;
 mod prefix_lookup;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
+use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::ext::columnar_fetch::Run;
 use tidelog_protocol_ext::ext::lookup::{
     LookupKey, LookupRequest, LookupResponse, LookupResult, MinOffset,
@@ -178,8 +179,10 @@ fn key_rows(table: &str, results: &[LookupResult]) -> Vec<Result<KeyRow, BrokerE
     results
         .iter()
         .map(|result| {
-            BrokerError::check("Lookup", result.error_code, || {
-                format!("a key of table {table}")
+            let is_no_row = result.error_code == ErrorCode::InvalidRecord.code();
+            BrokerError::check("Lookup", result.error_code, || match is_no_row {
+                true => format!("a key of table {table}, whose value is not of its schema"),
+                false => format!("a key of table {table}"),
             })?;
             Ok(KeyRow {
                 partition: (result.partition >= 0).then_some(result.partition),

@@ -22,11 +22,11 @@ use tidelog_protocol_ext::ErrorCode;
 use tidelog_protocol_ext::ext::columnar_produce::{
     ColumnarProduceRequest, ProducePartition, ProduceTopic, ProducedPartition,
 };
+use tidelog_records::partitioner::Rule;
 
 use crate::api::Ours;
 use crate::config::Retry;
 use crate::error::{BrokerError, Error, Result, said};
-use crate::partitioner;
 use crate::prepare::prepare;
 use crate::table::Table;
 
@@ -66,6 +66,24 @@ pub struct Producer {
     /// Leaders by partition, as far as they are believed.
     leaders: BTreeMap<i32, String>,
     turn: usize,
+    rows_written: u64,
+}
+
+/// Rows of one partition, and where each stands in what was given.
+struct Part {
+    partition: i32,
+    rows: RecordBatch,
+    places: UInt32Array,
+}
+
+impl Part {
+    fn slice(&self, at: usize, rows: usize) -> Self {
+        Self {
+            partition: self.partition,
+            rows: self.rows.slice(at, rows),
+            places: self.places.slice(at, rows),
+        }
+    }
 }
 
 impl Producer {
@@ -77,7 +95,13 @@ impl Producer {
             sequences: BTreeMap::new(),
             leaders: BTreeMap::new(),
             turn: 0,
+            rows_written: 0,
         }
+    }
+
+    /// Rows that are synced, those included that were written by a call that failed later.
+    pub fn rows_written(&self) -> u64 {
+        self.rows_written
     }
 
     /// How rows travel, and how their records are stored where the topic leaves it to producers. LZ4.
@@ -98,8 +122,8 @@ impl Producer {
         let parts = self.split(&rows, &partitions)?;
         self.turn = self.turn.wrapping_add(1);
         let mut written = Vec::new();
-        for (partition, rows) in parts {
-            written.extend(self.slices(partition, &rows).await?);
+        for part in parts {
+            written.extend(self.slices(&part).await?);
         }
         Ok(written)
     }
@@ -115,7 +139,7 @@ impl Producer {
             return Err(self.refusal(partition, ErrorCode::UnknownTopicOrPartition));
         }
         let rows = prepare(rows).map_err(|error| self.unwritable(&error))?;
-        self.slices(partition, &rows).await
+        self.slices(&whole(partition, rows)).await
     }
 
     /// Every partition of the topic, in order.
@@ -137,50 +161,63 @@ impl Producer {
     }
 
     /// Rows by partition.
-    fn split(&self, rows: &RecordBatch, partitions: &[i32]) -> Result<Vec<(i32, RecordBatch)>> {
+    fn split(&self, rows: &RecordBatch, partitions: &[i32]) -> Result<Vec<Part>> {
         let Some(next) = partitions.get(self.turn % partitions.len().max(1)) else {
             return Err(self.refusal(0, ErrorCode::LeaderNotAvailable));
         };
         let Some(keys) = rows.column_by_name(KEY).filter(|_| partitions.len() > 1) else {
-            return Ok(vec![(*next, rows.clone())]);
+            return Ok(vec![whole(*next, rows.clone())]);
         };
-        let info = self.table.info();
-        if let Some(rule) = info.as_ref().and_then(|info| info.partitioner.as_deref())
-            && rule != partitioner::MURMUR2
-        {
-            let reason =
-                format!("its partitioner is {rule}: choose each row's partition, and send_to");
-            return Err(self.table.unusable(reason));
-        }
+        let rule = self.rule()?;
         let mut places = BTreeMap::<i32, Vec<u32>>::new();
         for (row, place) in (0..rows.num_rows()).zip(0_u32..) {
             let partition = match key_at(keys, row) {
-                Some(key) => partitions[partitioner::partition(key, partitions.len())],
+                // Partitions are numbered from 0 without a gap.
+                Some(key) => rule.partition(key, partitions.len().try_into().unwrap_or(i32::MAX)),
                 None => *next,
             };
             places.entry(partition).or_default().push(place);
         }
         let parts = places.into_iter().map(|(partition, places)| {
-            let part = take_record_batch(rows, &UInt32Array::from(places));
-            Ok((partition, part.map_err(|error| self.unwritable(&error))?))
+            let places = UInt32Array::from(places);
+            let rows = take_record_batch(rows, &places);
+            Ok(Part {
+                partition,
+                rows: rows.map_err(|error| self.unwritable(&error))?,
+                places,
+            })
         });
         parts.collect()
     }
 
+    /// How keys find their partitions: as the table says, else as Java's producer has it.
+    fn rule(&self) -> Result<Rule> {
+        let info = self.table.info();
+        let name = info.as_ref().and_then(|info| info.partitioner.as_deref());
+        let rule = name.map_or(Some(Rule::Murmur2), Rule::named);
+        rule.ok_or_else(|| {
+            let name = name.unwrap_or_default();
+            let reason = format!("its partitioner is {name}: each row's partition has to be said");
+            self.table.unusable(reason)
+        })
+    }
+
     /// Writes rows a slice at a time, in order.
-    async fn slices(&mut self, partition: i32, rows: &RecordBatch) -> Result<Vec<Written>> {
+    async fn slices(&mut self, part: &Part) -> Result<Vec<Written>> {
         let mut written = Vec::new();
         let mut at = 0;
-        let mut size = slice_rows(rows);
-        while at < rows.num_rows() {
-            let slice = rows.slice(at, size.min(rows.num_rows() - at));
-            match self.slice(partition, &slice).await {
+        let rows = part.rows.num_rows();
+        let mut size = slice_rows(&part.rows);
+        while at < rows {
+            let slice = part.slice(at, size.min(rows - at));
+            match self.slice(&slice).await {
                 Ok(done) => {
                     at += done.rows;
+                    self.rows_written += done.rows as u64;
                     written.push(done);
                 }
-                Err(error) if is_too_large(&error) && slice.num_rows() > 1 => {
-                    size = slice.num_rows().div_ceil(2);
+                Err(error) if is_too_large(&error) && slice.rows.num_rows() > 1 => {
+                    size = slice.rows.num_rows().div_ceil(2);
                 }
                 Err(error) => return Err(error),
             }
@@ -189,15 +226,14 @@ impl Producer {
     }
 
     /// Writes rows as one record batch, sent again until it is known what became of them.
-    async fn slice(&mut self, partition: i32, rows: &RecordBatch) -> Result<Written> {
+    async fn slice(&mut self, part: &Part) -> Result<Written> {
+        let (partition, rows) = (part.partition, &part.rows);
         let schema = schema_message(&rows.schema()).map_err(|error| self.unwritable(&error))?;
         let message = rows_message(rows, self.compression);
         let message = message.map_err(|error| self.unwritable(&error))?;
         let mut retry = Retry::new();
         loop {
-            let attempt = self
-                .attempt(partition, schema.clone(), message.clone())
-                .await;
+            let attempt = self.attempt(part, schema.clone(), message.clone()).await;
             let error = match attempt {
                 Ok(base_offset) => {
                     let sequence = self.sequences.entry(partition).or_default();
@@ -225,7 +261,8 @@ impl Producer {
     }
 
     /// The offset of the first row.
-    async fn attempt(&mut self, partition: i32, schema: Bytes, rows: Bytes) -> Result<i64> {
+    async fn attempt(&mut self, part: &Part, schema: Bytes, rows: Bytes) -> Result<i64> {
+        let (partition, places) = (part.partition, &part.places);
         if self.leaders.is_empty() {
             self.find_leaders().await?;
         }
@@ -259,19 +296,30 @@ impl Producer {
         let answers = answer.topics.into_iter();
         let answer = answers.flat_map(|topic| topic.partitions).next();
         match answer {
-            Some(answer) => self.base_offset(&answer),
+            Some(answer) => self.base_offset(&answer, places),
             None => Err(self.refusal(partition, ErrorCode::UnknownServerError)),
         }
     }
 
-    fn base_offset(&self, answer: &ProducedPartition) -> Result<i64> {
+    fn base_offset(&self, answer: &ProducedPartition, places: &UInt32Array) -> Result<i64> {
         BrokerError::check("ColumnarProduce", answer.error_code, || {
             let place = format!(
                 "table {}, partition {}",
                 self.table.name(),
                 answer.partition
             );
-            said(&place, answer.error_message.as_deref())
+            // The broker counts the rows of the partition; who gave the rows counts what it gave.
+            let bad = answer.record_errors.iter().map(|bad| {
+                let at = usize::try_from(bad.row)
+                    .ok()
+                    .filter(|at| *at < places.len());
+                at.map(|at| format!("row {}: {}", places.value(at), &*bad.message))
+            });
+            let bad: Vec<_> = bad.flatten().collect();
+            match bad.as_slice() {
+                [] => said(&place, answer.error_message.as_deref()),
+                bad => said(&place, Some(&bad.join("; "))),
+            }
         })?;
         Ok(answer.base_offset)
     }
@@ -304,6 +352,16 @@ impl Producer {
     fn unwritable(&self, error: &ArrowError) -> Error {
         self.table
             .unusable(format!("rows that cannot be sent: {error}"))
+    }
+}
+
+/// All rows for one partition.
+fn whole(partition: i32, rows: RecordBatch) -> Part {
+    let places = (0..rows.num_rows()).zip(0_u32..).map(|(_, place)| place);
+    Part {
+        partition,
+        places: UInt32Array::from_iter_values(places),
+        rows,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod compact;
 pub mod control;
 mod header;
 mod iter;
+pub mod partitioner;
 pub mod patch;
 mod record;
 pub mod search;

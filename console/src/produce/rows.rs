@@ -29,16 +29,21 @@ pub(super) async fn run(options: &Options, client: &Client) -> Result<()> {
     let table = client.table(&options.topic).await?;
     let mut producer = table.producer().compression(compression);
     let mut sent = BTreeMap::<i32, Sent>::new();
-    let mut records = 0;
+    let (mut records, mut given) = (0, 0);
     while let Some(rows) = batches.recv().await {
         let rows = rows.context("the input")?;
         let written = match options.partition {
             Some(partition) => producer.send_to(partition, &rows).await,
             None => producer.send(&rows).await,
         };
-        for done in written.with_context(|| format!("after {records} rows were acknowledged"))? {
+        let written = written.with_context(|| {
+            let acknowledged = producer.rows_written();
+            format!("after {acknowledged} rows were acknowledged, in rows counted from row {given} of the input")
+        });
+        for done in written? {
             records += add(&mut sent, &done);
         }
+        given += rows.num_rows();
     }
     tell(options, &sent, records)
 }
