@@ -860,3 +860,52 @@ async fn the_client_writes_what_it_reads() {
     let error = producer.send_to(9, &rows).await.unwrap_err();
     assert_eq!(error.error_code(), Some(ErrorCode::UnknownTopicOrPartition));
 }
+
+/// Who gave rows is told of them as it gave them, and what was written although others were refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_tells_what_it_wrote_and_which_row_is_at_fault() {
+    let broker = TestBroker::start(&[]).await;
+    let mut raw = broker.client().await;
+    raw.make_topic("t", 2, &TYPED).await;
+    let address = broker.address().to_string();
+    let client = tidelog_client::Client::connect(&address).await.unwrap();
+    let mut producer = client.table("t").await.unwrap().producer();
+    let keys = StringArray::from_iter_values((0..20).map(|row| format!("k{row}")));
+    let ids = Int64Array::from_iter((0..20).map(|row| (row != 15).then_some(row)));
+    let rows =
+        RecordBatch::try_from_iter([("_key", Arc::new(keys) as ArrayRef), ("id", Arc::new(ids))]);
+    let error = producer.send(&rows.unwrap()).await.unwrap_err();
+    assert_eq!(error.error_code(), Some(ErrorCode::InvalidRecord));
+    assert!(error.to_string().contains("row 15: field id"), "{error}");
+    let mut stored = 0;
+    for partition in 0..2 {
+        stored += values(&raw.fetch("t", partition, 0).await.records).len();
+    }
+    assert_eq!(producer.rows_written(), stored as u64);
+}
+
+/// A table that librdkafka's first records gave its rule takes columns by that rule.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_find_their_partitions_by_the_rule_of_the_table() {
+    let broker = TestBroker::start(&[]).await;
+    let mut raw = broker.client().await;
+    for rule in ["crc32", "fnv1a", "murmur2"] {
+        let keyed = [
+            TYPED[0],
+            TYPED[1],
+            ("tidelog.table.key", "record_key"),
+            ("tidelog.partitioner", rule),
+        ];
+        raw.make_topic(rule, 3, &keyed).await;
+        let address = broker.address().to_string();
+        let client = tidelog_client::Client::connect(&address).await.unwrap();
+        let mut producer = client.table(rule).await.unwrap().producer();
+        let keys = StringArray::from_iter_values((0..50).map(|id| format!("k{id}")));
+        let ids = Int64Array::from_iter_values(0..50);
+        let rows = [("_key", Arc::new(keys) as ArrayRef), ("id", Arc::new(ids))];
+        let rows = RecordBatch::try_from_iter(rows).unwrap();
+        let written = producer.send(&rows).await.unwrap();
+        assert!(written.len() >= 3, "{rule}: {written:?}");
+        assert_eq!(producer.rows_written(), 50, "{rule}");
+    }
+}
