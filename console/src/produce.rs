@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use serde_json::json;
 use tidelog_client::wire::said;
 use tidelog_client::{BrokerError, Client, Error, ErrorCode};
@@ -33,6 +34,8 @@ type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// What a batch is closed at; brokers take 1 MiB.
 const BATCH_BYTES: usize = 512 << 10;
+/// Lines at fault that a message names.
+const BAD_LINES_MAX: usize = 10;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -130,6 +133,7 @@ impl Options {
             partitions,
             rule,
             turn: 0,
+            line: 0,
             sent: BTreeMap::new(),
         };
         let produced = producer.all(lines::read(self.file.as_deref())?).await;
@@ -190,6 +194,12 @@ struct Sent {
     end: i64,
 }
 
+/// Records for one partition, and the lines of the input they came from.
+struct Batch {
+    records: BatchBuilder,
+    lines: Vec<u64>,
+}
+
 /// Lines on their way to a topic.
 struct Producer<'a> {
     options: &'a Options,
@@ -198,6 +208,8 @@ struct Producer<'a> {
     rule: Rule,
     /// Counts batches, to spread records without keys.
     turn: usize,
+    /// Counts lines, from 1.
+    line: u64,
     sent: BTreeMap<i32, Sent>,
 }
 
@@ -220,15 +232,18 @@ impl Producer<'_> {
     }
 
     /// Adds a line to the batch of its partition, and answers its bytes.
-    fn add(&self, batches: &mut BTreeMap<i32, BatchBuilder>, line: &[u8]) -> Result<usize> {
+    fn add(&mut self, batches: &mut BTreeMap<i32, Batch>, line: &[u8]) -> Result<usize> {
+        self.line += 1;
         let (key, value) = self.options.split(line)?;
         let partition = self.partition(key)?;
-        let batch = batches
-            .entry(partition)
-            .or_insert_with(|| BatchBuilder::new().codec(self.options.compression.codec(), None));
+        let batch = batches.entry(partition).or_insert_with(|| Batch {
+            records: BatchBuilder::new().codec(self.options.compression.codec(), None),
+            lines: Vec::new(),
+        });
         let headers = self.options.header.iter();
         let headers = headers.map(|pair| (pair.name.as_bytes(), Some(pair.value.as_bytes())));
-        batch.append(now_ms(), key, value, headers)?;
+        batch.records.append(now_ms(), key, value, headers)?;
+        batch.lines.push(self.line);
         Ok(line.len())
     }
 
@@ -249,7 +264,11 @@ impl Producer<'_> {
     }
 
     /// Sends a batch, and sends it again only if it surely was not written.
-    async fn send(&mut self, partition: i32, batch: BatchBuilder) -> Result<()> {
+    async fn send(&mut self, partition: i32, batch: Batch) -> Result<()> {
+        let Batch {
+            records: batch,
+            lines,
+        } = batch;
         let records = u64::try_from(batch.record_count()).unwrap_or(0);
         let data = PartitionProduceData::default()
             .with_index(partition)
@@ -266,7 +285,7 @@ impl Producer<'_> {
             .with_topic_data(vec![topic]);
         let since = Instant::now();
         let base = loop {
-            match self.send_once(partition, &request).await {
+            match self.send_once(partition, &request, &lines).await {
                 Ok(base) => break base,
                 Err(error) if was_not_written(&error) && since.elapsed() < PATIENCE => {
                     sleep(PAUSE).await
@@ -284,7 +303,12 @@ impl Producer<'_> {
         Ok(())
     }
 
-    async fn send_once(&self, partition: i32, request: &ProduceRequest) -> Result<i64, Error> {
+    async fn send_once(
+        &self,
+        partition: i32,
+        request: &ProduceRequest,
+        lines: &[u64],
+    ) -> Result<i64, Error> {
         let topic = &self.options.topic;
         let place = || format!("topic {topic}, partition {partition}");
         let refused = |code: ErrorCode| BrokerError {
@@ -309,10 +333,23 @@ impl Producer<'_> {
         let answer = answers.flat_map(|topic| topic.partition_responses).next();
         let answer = answer.ok_or_else(|| refused(ErrorCode::UnknownServerError))?;
         BrokerError::check("Produce", answer.error_code, || {
-            said(&place(), answer.error_message.as_deref())
+            match bad_lines(&answer, lines).as_slice() {
+                [] => said(&place(), answer.error_message.as_deref()),
+                bad => said(&place(), Some(&bad.join("; "))),
+            }
         })?;
         Ok(answer.base_offset)
     }
+}
+
+/// What is wrong with which lines, if the broker names records; at most [`BAD_LINES_MAX`] of them.
+fn bad_lines(answer: &PartitionProduceResponse, lines: &[u64]) -> Vec<String> {
+    let bad = answer.record_errors.iter().filter_map(|bad| {
+        let line = lines.get(usize::try_from(bad.batch_index).ok()?)?;
+        let why = bad.batch_index_error_message.as_deref()?;
+        Some(format!("line {line}: {why}"))
+    });
+    bad.take(BAD_LINES_MAX).collect()
 }
 
 /// What was acknowledged.
