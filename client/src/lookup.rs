@@ -94,14 +94,7 @@ impl Lookup {
     /// [`Error::Broker`] with INVALID_REQUEST for a table without a key.
     pub async fn send(self) -> Result<Found> {
         let columns = self.table.columns(self.columns.as_deref())?;
-        let request = Ours(self.request(&columns));
-        let address = self.table.any_leader().await?;
-        let client = self.table.client();
-        let answer = client.call(&address, &request, self.max_wait).await?;
-        let name = self.table.name();
-        BrokerError::check("Lookup", answer.error_code, || {
-            said(&format!("table {name}"), answer.error_message.as_deref())
-        })?;
+        let answer = ask(&self.table, self.request(&columns), self.max_wait).await?;
         if answer.results.len() != self.keys.len() {
             return Err(self.fault(RowsFault::Answer("there is not one result for each key")));
         }
@@ -110,13 +103,10 @@ impl Lookup {
             return Err(self.fault(RowsFault::Answer("there is not one row for each key found")));
         }
         let rows = rows(&self.table, &columns, &answer).await?;
-        let reflected = answer.partitions.iter();
         Ok(Found {
-            keys: key_rows(name, &answer.results),
+            keys: key_rows(self.table.name(), &answer.results),
             rows,
-            reflected: reflected
-                .map(|one| (one.partition, one.reflected_offset))
-                .collect(),
+            reflected: reflected(&answer),
         })
     }
 
@@ -138,6 +128,30 @@ impl Lookup {
     fn fault(&self, fault: RowsFault) -> Error {
         damaged(&self.table, ANY_PARTITION, -1, fault)
     }
+}
+
+/// Asks one broker, which leads some partition of the table.
+pub(crate) async fn ask(
+    table: &Table,
+    request: LookupRequest,
+    max_wait: Duration,
+) -> Result<LookupResponse> {
+    let address = table.any_leader().await?;
+    let client = table.client();
+    let answer = client.call(&address, &Ours(request), max_wait).await?;
+    let name = table.name();
+    BrokerError::check("Lookup", answer.error_code, || {
+        said(&format!("table {name}"), answer.error_message.as_deref())
+    })?;
+    Ok(answer)
+}
+
+/// Up to where each partition's changes are in an answer.
+pub(crate) fn reflected(answer: &LookupResponse) -> BTreeMap<i32, i64> {
+    let partitions = answer.partitions.iter();
+    partitions
+        .map(|one| (one.partition, one.reflected_offset))
+        .collect()
 }
 
 pub(crate) fn min_offsets(of: &BTreeMap<i32, i64>) -> Option<Vec<MinOffset>> {

@@ -8,11 +8,10 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use tidelog_protocol_ext::ext::lookup::{LookupPrefix, LookupRequest, LookupResponse};
 
-use crate::api::Ours;
 use crate::columns::Columns;
-use crate::error::{BrokerError, Result, said};
+use crate::error::{BrokerError, Result};
 use crate::fault::RowsFault;
-use crate::lookup::{min_offsets, rows};
+use crate::lookup::{ask, min_offsets, reflected, rows};
 use crate::source::damaged;
 use crate::table::Table;
 
@@ -106,23 +105,13 @@ impl PrefixLookup {
     /// Lookup knows no prefixes.
     pub async fn send(self) -> Result<FoundPrefixes> {
         let columns = self.table.columns(self.columns.as_deref())?;
-        let request = Ours(self.request(&columns));
-        let address = self.table.any_leader().await?;
-        let answer = self.table.client();
-        let answer = answer.call(&address, &request, self.max_wait).await?;
-        let name = self.table.name();
-        BrokerError::check("Lookup", answer.error_code, || {
-            said(&format!("table {name}"), answer.error_message.as_deref())
-        })?;
+        let answer = ask(&self.table, self.request(&columns), self.max_wait).await?;
         let prefixes = self.prefix_rows(&answer)?;
         let rows = rows(&self.table, &columns, &answer).await?;
-        let reflected = answer.partitions.iter();
         Ok(FoundPrefixes {
             prefixes,
             rows,
-            reflected: reflected
-                .map(|one| (one.partition, one.reflected_offset))
-                .collect(),
+            reflected: reflected(&answer),
         })
     }
 

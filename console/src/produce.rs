@@ -19,7 +19,7 @@ use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use serde_json::json;
 use tidelog_client::wire::said;
 use tidelog_client::{BrokerError, Client, Error, ErrorCode};
-use tidelog_keyed::Rule;
+use tidelog_records::partitioner::Rule;
 use tidelog_records::{BatchBuilder, Codec};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep};
@@ -155,8 +155,7 @@ impl Options {
         let Some(name) = info.and_then(|info| info.partitioner.clone()) else {
             return Ok(Rule::Murmur2);
         };
-        let rule = Rule::ALL.into_iter().find(|rule| rule.name() == name);
-        rule.ok_or_else(|| {
+        Rule::named(&name).ok_or_else(|| {
             anyhow!(Misuse(format!(
                 "the partitioner of {} is {name}: give --partition",
                 self.topic

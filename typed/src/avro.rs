@@ -31,6 +31,7 @@ mod logical;
 mod mapping;
 mod parse;
 mod plan;
+mod put;
 mod schema;
 mod text;
 mod write;

@@ -18,6 +18,7 @@ use super::Writer;
 use super::cursor::{Outcome, Stop};
 use super::draft::ROOT;
 use super::mapping::{Plain, Shape, shape};
+use super::put::{put_bytes, put_decimal, put_long, put_place, uuid};
 use super::schema::{Form, Record, Schema, TypeId};
 use crate::encode::EncodeError;
 use crate::json::{Fault, Reason, UnwritableType};
@@ -238,7 +239,7 @@ impl<'a> Builder<'a> {
 /// A branch's place and its bytes.
 fn placed(place: usize, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    put_len(&mut out, place);
+    put_place(place, &mut out);
     out.extend_from_slice(bytes);
     out
 }
@@ -285,9 +286,9 @@ impl Pen<'_, '_> {
             Cells::Missing => return Err(Stop::new(Fault::Missing)),
             Cells::Plain(plain, values) => return self.plain(*plain, values, row),
             Cells::Optional { null, column, of } => match column.is_null(row) {
-                true => put_len(self.out, *null),
+                true => put_place(*null, self.out),
                 false => {
-                    put_len(self.out, 1 - *null);
+                    put_place(1 - *null, self.out);
                     return self.write(of, row);
                 }
             },
@@ -300,7 +301,7 @@ impl Pen<'_, '_> {
             Cells::Map(map, values) => {
                 let keys = map.keys().as_string::<i32>();
                 return self.block(map.value_offsets(), row, |pen, at| {
-                    put_bytes(pen.out, keys.value(at).as_bytes());
+                    put_bytes(keys.value(at).as_bytes(), pen.out);
                     pen.write(values, at).map_err(|stop| stop.within("{}"))
                 });
             }
@@ -323,10 +324,10 @@ impl Pen<'_, '_> {
         // Arrow's offsets ascend and are not negative.
         let (first, end) = (ends[row] as usize, ends[row + 1] as usize);
         if end > first {
-            put_len(self.out, end - first);
+            put_place(end - first, self.out);
             (first..end).try_for_each(|at| item(self, at))?;
         }
-        put_len(self.out, 0);
+        put_place(0, self.out);
         Ok(())
     }
 
@@ -345,7 +346,7 @@ impl Pen<'_, '_> {
         let mut given = others.iter().filter(|(_, sent, _)| sent.is_valid(row));
         match (given.next(), given.next(), empty) {
             (Some((place, _, cells)), None, _) => {
-                put_len(self.out, *place);
+                put_place(*place, self.out);
                 self.write(cells, row)
             }
             (None, _, Some(empty)) => {
@@ -360,16 +361,16 @@ impl Pen<'_, '_> {
         let out = &mut *self.out;
         match (plain, values) {
             (Plain::Boolean, Leaf::Bool(bits)) => out.push(bits.value(row).into()),
-            (Plain::Int, Leaf::Int(values)) => put_long(out, values[row].into()),
-            (Plain::Long | Plain::TimeMicros, Leaf::Long(values)) => put_long(out, values[row]),
+            (Plain::Int, Leaf::Int(values)) => put_long(values[row].into(), out),
+            (Plain::Long | Plain::TimeMicros, Leaf::Long(values)) => put_long(values[row], out),
             (Plain::TimeMillis, Leaf::Long(values)) => match values[row] % 1_000 {
-                0 => put_long(out, values[row] / 1_000),
+                0 => put_long(values[row] / 1_000, out),
                 _ => return Err(unlike("time-millis")),
             },
             (Plain::Float, Leaf::Float(values)) => out.extend(values[row].to_le_bytes()),
             (Plain::Double, Leaf::Double(values)) => out.extend(values[row].to_le_bytes()),
-            (Plain::Text, Leaf::Text(texts)) => put_bytes(out, texts.value(row).as_bytes()),
-            (Plain::Bytes, Leaf::Binary(blobs)) => put_bytes(out, blobs.value(row)),
+            (Plain::Text, Leaf::Text(texts)) => put_bytes(texts.value(row).as_bytes(), out),
+            (Plain::Bytes, Leaf::Binary(blobs)) => put_bytes(blobs.value(row), out),
             (Plain::Fixed(size), Leaf::Binary(blobs)) => match blobs.value(row) {
                 bytes if bytes.len() == size => out.extend_from_slice(bytes),
                 _ => return Err(unlike(&format!("fixed({size})"))),
@@ -384,18 +385,14 @@ impl Pen<'_, '_> {
                 };
                 let text = texts.value(row);
                 match of.symbols.iter().position(|symbol| symbol == text) {
-                    Some(place) => put_len(out, place),
+                    Some(place) => put_place(place, out),
                     None => return Err(unlike(&format!("enum {}", of.named.name.as_str()))),
                 }
             }
             (Plain::Decimal { size, .. }, Leaf::Decimal(values)) => {
-                let bytes = values[row].to_be_bytes();
-                match size {
-                    None => put_bytes(out, shortest(&bytes)),
-                    Some(size) => match sized(&bytes, size) {
-                        Some(bytes) => out.extend(bytes),
-                        None => return Err(unlike(&format!("a decimal of {size} bytes"))),
-                    },
+                if !put_decimal(values[row], size, out) {
+                    let size = size.unwrap_or_default();
+                    return Err(unlike(&format!("a decimal of {size} bytes")));
                 }
             }
             // The columns are of the draft, so no row comes to this.
@@ -408,100 +405,4 @@ impl Pen<'_, '_> {
 fn unlike(expected: &str) -> Box<Stop> {
     let expected = expected.to_owned();
     Stop::new(Fault::Value { expected })
-}
-
-/// Zigzag, seven bits a byte, least significant first.
-fn put_long(out: &mut Vec<u8>, value: i64) {
-    let mut rest = (value << 1 ^ value >> 63).cast_unsigned();
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-/// A length, count or place, which is what memory holds and no more.
-fn put_len(out: &mut Vec<u8>, len: usize) {
-    put_long(out, len as i64);
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_len(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-/// Two's complement without bytes that only repeat the sign.
-fn shortest(bytes: &[u8; 16]) -> &[u8] {
-    let repeats = |pair: &&[u8]| {
-        matches!(pair, [0, next, ..] if *next < 0x80)
-            || matches!(pair, [0xff, next, ..] if *next >= 0x80)
-    };
-    let skipped = bytes.windows(2).take_while(repeats).count();
-    &bytes[skipped..]
-}
-
-/// Two's complement in `size` bytes.
-fn sized(bytes: &[u8; 16], size: usize) -> Option<Vec<u8>> {
-    let short = shortest(bytes);
-    let missing = size.checked_sub(short.len())?;
-    let sign = if bytes[0] < 0x80 { 0 } else { 0xff };
-    let mut sized = vec![sign; missing];
-    sized.extend_from_slice(short);
-    Some(sized)
-}
-
-/// The bytes of `8-4-4-4-12` hexadecimal digits (RFC 9562).
-fn uuid(text: &str) -> Option<[u8; 16]> {
-    let has_hyphens = text.len() == 36
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| (byte == b'-') == matches!(at, 8 | 13 | 18 | 23));
-    let digits: String = text.split('-').collect();
-    let all_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = (has_hyphens && all_digits).then(|| u128::from_str_radix(&digits, 16));
-    Some(number?.ok()?.to_be_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_take_as_many_bytes_as_they_need() {
-        for (value, expected) in [
-            (0, &[0x00][..]),
-            (127, &[0x7f]),
-            (128, &[0x00, 0x80]),
-            (-1, &[0xff]),
-            (-129, &[0xff, 0x7f]),
-            (1234, &[0x04, 0xd2]),
-        ] {
-            let bytes = i128::to_be_bytes(value);
-            assert_eq!(shortest(&bytes), expected, "{value}");
-            assert_eq!(sized(&bytes, expected.len()).as_deref(), Some(expected));
-            assert_eq!(sized(&bytes, 20).map(|bytes| bytes.len()), Some(20));
-            assert_eq!(sized(&bytes, expected.len() - 1), None);
-        }
-        let mut out = Vec::new();
-        for value in [0, -1, 1, -64, 64, i64::MIN] {
-            put_long(&mut out, value);
-        }
-        let last = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-        assert_eq!(out[..6], [0, 1, 2, 0x7f, 0x80, 0x01]);
-        assert_eq!(out[6..], last);
-    }
-
-    #[test]
-    fn texts_that_are_uuids() {
-        let expected = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
-        assert_eq!(uuid("01234567-89AB-cdef-0123-456789abcdef"), Some(expected));
-        for text in [
-            "",
-            "0123456789abcdef0123456789abcdef",
-            "01234567-89ab-cdef-0123-456789abcdeg",
-        ] {
-            assert_eq!(uuid(text), None);
-        }
-    }
 }
